@@ -1,0 +1,1 @@
+"""LD-Portrait's library: what the commands in workflow/scripts/ share."""

@@ -1,0 +1,118 @@
+"""Pictures on disk and their alpha: reading, writing, compositing, measuring.
+
+Colour is straight (not premultiplied) sRGB and alpha is linear; both are 8 bit here. Colour under alpha 0 is kept.
+"""
+
+import os
+import tempfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+OPENING_ALPHA = 0.05  # below this a pixel counts as background
+OPENING_PIXELS = 12  # an opening must be larger than this
+
+
+def _open(path: Path | str) -> Image.Image:
+    """Decode a picture; FileNotFoundError or ValueError in one sentence otherwise."""
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no picture at {path}.")
+    try:
+        with Image.open(path) as picture:
+            picture.load()
+            return picture
+    except (UnidentifiedImageError, OSError, SyntaxError) as error:
+        raise ValueError(f"{path} is not a readable picture: {error}.") from error
+
+
+def read_rgba(path: Path | str) -> np.ndarray:
+    """Read a picture with alpha as (H, W, 4) uint8.
+
+    WebP leaves out an alpha that is 255 everywhere, so a WebP without one is read as opaque; any other format without
+    alpha is refused with ValueError, since it cannot be a matte.
+    """
+    picture = _open(path)
+    if not picture.has_transparency_data and picture.format != "WEBP":
+        raise ValueError(f"{path} has no alpha channel (mode {picture.mode}).")
+    return np.array(picture.convert("RGBA"))
+
+
+def read_rgb(path: Path | str) -> np.ndarray:
+    """Read an opaque picture as (H, W, 3) uint8; ValueError if it has alpha, which would be dropped silently."""
+    picture = _open(path)
+    if picture.has_transparency_data:
+        raise ValueError(f"{path} has an alpha channel; read it with read_rgba.")
+    return np.array(picture.convert("RGB"))
+
+
+def read_clip(path: Path | str, frames: int) -> np.ndarray:
+    """Read a clip whose frames are stacked top to bottom in one picture, as (T, H, W, 4) uint8."""
+    stack = read_rgba(path)
+    height, width = stack.shape[:2]
+    if frames < 1 or height % frames:
+        raise ValueError(f"{path} is {height} pixels high, which {frames} equal frames cannot fill.")
+    return stack.reshape(frames, height // frames, width, 4)
+
+
+def write_webp(path: Path | str, array: np.ndarray, quality: int = 92, lossless: bool = False) -> None:
+    """Write an (H, W, 3) or (H, W, 4) uint8 array as WebP, whole or not at all.
+
+    `quality` (0 to 100) is that of the colour; alpha is lossless always, and colour under alpha 0 is coded like any
+    other. The picture appears under its name only when it is complete. Raises ValueError for another array.
+    """
+    if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] not in (3, 4):
+        raise ValueError(f"A picture to write is (H, W, 3) or (H, W, 4) uint8, not {array.shape} {array.dtype}.")
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=".webp")
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            picture = Image.fromarray(np.ascontiguousarray(array))
+            picture.save(stream, "WEBP", quality=quality, lossless=lossless, alpha_quality=100, exact=True, method=4)
+        Path(temporary).chmod(0o644)  # mkstemp makes it private
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def composite(rgba: np.ndarray, background: np.ndarray) -> np.ndarray:
+    """Lay a straight-alpha picture over a background: I = alpha F + (1 - alpha) B, rounded to the nearest level.
+
+    `rgba` is (H, W, 4) uint8, `background` (H, W, 3) or one colour (3,) uint8; returns (H, W, 3) uint8.
+    """
+    if rgba.dtype != np.uint8 or rgba.ndim != 3 or rgba.shape[2] != 4:
+        raise ValueError(f"A foreground is (H, W, 4) uint8, not {rgba.shape} {rgba.dtype}.")
+    background = np.asarray(background)
+    if background.shape not in ((*rgba.shape[:2], 3), (3,)):
+        raise ValueError(f"A background of shape {background.shape} does not fit a foreground of {rgba.shape[:2]}.")
+    alpha = rgba[..., 3:].astype(np.float32) / 255
+    mixed = alpha * rgba[..., :3] + (1 - alpha) * background.astype(np.float32)
+    return np.rint(mixed).astype(np.uint8)
+
+
+def _check_alpha(alpha: np.ndarray) -> None:
+    if alpha.dtype != np.uint8 or alpha.ndim != 2:
+        raise ValueError(f"An alpha is (H, W) uint8, not {alpha.shape} {alpha.dtype}.")
+
+
+def openings(alpha: np.ndarray) -> int:
+    """Count the enclosed regions of background in an (H, W) uint8 alpha: gaps between arm and body, or through hair.
+
+    A region is 4-connected, has alpha < 0.05 throughout, more than 12 pixels, and does not touch the border.
+    """
+    _check_alpha(alpha)
+    empty = (alpha < OPENING_ALPHA * 255).astype(np.uint8)
+    _, _, statistics, _ = cv2.connectedComponentsWithStats(empty, connectivity=4)
+    left, top, width, height, area = statistics[1:].T  # row 0 is everything that is not empty
+    inside = (left > 0) & (top > 0) & (left + width < alpha.shape[1]) & (top + height < alpha.shape[0])
+    return int(np.count_nonzero(inside & (area > OPENING_PIXELS)))
+
+
+def fractional_share(alpha: np.ndarray) -> float:
+    """Return the share of pixels with 0 < alpha < 255 in an (H, W) uint8 alpha, in [0, 1]."""
+    _check_alpha(alpha)
+    return float(np.count_nonzero((alpha > 0) & (alpha < 255)) / alpha.size)

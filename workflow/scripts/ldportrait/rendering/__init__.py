@@ -1,0 +1,1 @@
+"""The Blender renderer behind `make bank`: people, hair, wardrobe, casting, backgrounds, scene, motion."""
