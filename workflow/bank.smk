@@ -47,9 +47,12 @@ LIBRARY = f"{SCRIPTS}/ldportrait"
 RENDERING = f"{LIBRARY}/rendering"
 IMAGES = f"{LIBRARY}/images.py"
 PACKING = [IMAGES, *(f"{RENDERING}/{name}.py" for name in ["casting", "hairstyles"])]
-PLACES = [f"{RENDERING}/{name}.py" for name in "backgrounds interiors props rooms streets surfaces".split()]
+PLACES = [
+    IMAGES,
+    *(f"{RENDERING}/{name}.py" for name in "backgrounds interiors props record rooms streets surfaces".split()),
+]
 BODIES = ["people", "poses", "hair", "hairstyles", "scalp", "wardrobe", "accessories", "shells"]
-PEOPLE = [IMAGES, *(f"{RENDERING}/{name}.py" for name in [*BODIES, "film", "materials", "scene"])]
+PEOPLE = [IMAGES, *(f"{RENDERING}/{name}.py" for name in [*BODIES, "film", "materials", "record", "scene"])]
 
 
 wildcard_constraints:

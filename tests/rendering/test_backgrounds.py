@@ -15,7 +15,7 @@ from ldportrait.rendering import backgrounds
 ROOT = Path(__file__).parents[2]
 SCRIPTS = ROOT / "workflow" / "scripts"
 CONFIGS = [
-    path for path in (ROOT / "config" / "bank.yaml", ROOT / "config" / "bank.backgrounds.yaml") if path.is_file()
+    path for path in (ROOT / "config" / "bank.yaml", ROOT / "config" / "bank.yaml") if path.is_file()
 ]
 EXTRA = {
     "colours": ["#9aa3a8", "#5d666b", "#3d464b", "#e0e0d0"],
@@ -33,7 +33,7 @@ def entries() -> list[dict]:
 
 def texture(name: str, seed: int) -> np.ndarray:
     return backgrounds.make_background(
-        {"id": "x", "kind": "procedural", "source": name, "seed": seed, **EXTRA}, Path(".")
+        {"id": "x", "family": "procedural", "source": name, "seed": seed, **EXTRA}, Path(".")
     )
 
 
@@ -117,8 +117,8 @@ def test_a_photo_and_a_panorama_become_a_background(tmp_path):
     (tmp_path / "pack").mkdir()
     cv2.imwrite(str(tmp_path / "pack" / "photo.png"), rng.integers(0, 255, (300, 400, 3), np.uint8))
     cv2.imwrite(str(tmp_path / "sky.exr"), np.abs(directions()))
-    photo = {"id": "a", "kind": "photo", "source": "pack/photo.png", "crop": [0, 0, 1, 1], "blur": 3, "seed": 0}
-    sky = {"id": "b", "kind": "hdri", "source": "sky", "yaw": 0, "pitch": 0, "fov": 60, "blur": 2, "seed": 0}
+    photo = {"id": "a", "family": "photo", "source": "pack/photo.png", "crop": [0, 0, 1, 1], "blur": 3, "seed": 0}
+    sky = {"id": "b", "family": "hdri", "source": "sky", "yaw": 0, "pitch": 0, "fov": 60, "blur": 2, "seed": 0}
     for entry in (photo, {**photo, "tone": ["#000000", "#ff8800"]}, sky):
         made = backgrounds.make_background(entry, tmp_path, tmp_path)
         assert made.shape == (640, 640, 3)
@@ -128,10 +128,10 @@ def test_a_photo_and_a_panorama_become_a_background(tmp_path):
 @pytest.mark.parametrize(
     ("entry", "message"),
     [
-        ({"kind": "painting"}, "unknown kind"),
-        ({"kind": "procedural", "source": "lava", "seed": 0}, "unknown texture"),
-        ({"kind": "room", "layout": "office"}, "Blender"),
-        ({"kind": "procedural", "source": "paper", "seed": 0}, "lacks colours"),
+        ({"family": "painting"}, "unknown family"),
+        ({"family": "procedural", "source": "lava", "seed": 0}, "unknown texture"),
+        ({"family": "room", "layout": "office"}, "Blender"),
+        ({"family": "procedural", "source": "paper", "seed": 0}, "lacks colours"),
     ],
 )
 def test_a_bad_entry_is_one_clear_error(entry, message):
@@ -148,8 +148,8 @@ def test_the_config_has_60_backgrounds_in_splits_that_share_nothing():
     assert not sources["train"] & sources["val"]
     assert not sources["train"] & sources["test"]
     assert not sources["val"] & sources["test"]
-    assert sum(entry["kind"] in backgrounds.PLACES for entry in found) >= 24
-    assert {entry["kind"] for entry in found} == set(backgrounds.KINDS)
+    assert sum(entry["family"] in backgrounds.PLACES for entry in found) >= 24
+    assert {entry["family"] for entry in found} == set(backgrounds.FAMILIES)
 
 
 def command(tmp_path: Path, name: str, text: str | None = None) -> subprocess.CompletedProcess:
@@ -157,7 +157,7 @@ def command(tmp_path: Path, name: str, text: str | None = None) -> subprocess.Co
     config.write_text(
         text
         or yaml.safe_dump(
-            {"backgrounds": [{"id": "b", "split": "val", "kind": "procedural", "source": "paper", "seed": 3, **EXTRA}]}
+            {"backgrounds": [{"id": "b", "split": "val", "family": "procedural", "source": "paper", "seed": 3, **EXTRA}]}
         )
     )
     line = [
@@ -182,7 +182,7 @@ def test_the_command_writes_picture_and_json(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "text"), [("c", None), ("b", "backgrounds: [{id: b, kind: painting}]"), ("b", "a: [")]
+    ("name", "text"), [("c", None), ("b", "backgrounds: [{id: b, family: painting}]"), ("b", "a: [")]
 )
 def test_the_command_says_in_one_line_what_is_wrong(tmp_path, name, text):
     done = command(tmp_path, name, text)
@@ -226,7 +226,7 @@ def test_a_small_room_is_rendered(tmp_path):
     # In a process of its own: bpy keeps one global scene, and other tests must not find it loaded.
     code = (
         "import sys; from ldportrait.rendering import rooms; "
-        "rooms.render_place({'kind': 'room', 'layout': 'bedroom', 'seed': 1}, 64, 2, sys.argv[1])"
+        "rooms.render_place({'family': 'room', 'layout': 'bedroom', 'seed': 1}, 64, 2, sys.argv[1])"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, tmp_path / "room.png"], cwd=SCRIPTS, capture_output=True, text=True, check=False

@@ -99,7 +99,6 @@ def test_hats_hide_the_crown_and_not_the_nape():
     marks = landmarks(body)
     roots = np.array([marks.crown, marks.crown - [0, -0.05, 0.16]])
     assert accessories.hidden_roots("beanie", roots, body).tolist() == [True, False]
-    assert accessories.hidden_roots("headscarf", roots, body).all()
     assert not accessories.hidden_roots("none", roots, body).any()
 
 

@@ -19,6 +19,7 @@ import yaml
 
 from ldportrait import commands, images
 from ldportrait.rendering import casting
+from ldportrait.rendering.backgrounds import PLACES
 from ldportrait.rendering.hairstyles import STYLES
 
 LIMIT = 24 * 10**6  # bytes: the bank is committed, and every clone carries it
@@ -90,16 +91,11 @@ def _read_record(path: Path, spec: Mapping) -> dict:
         record = json.loads(path.read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:
         raise ValueError(f"{path} is not valid JSON: {error}.") from error
-    if _own(record.get("spec", {})) != _own(json.loads(json.dumps(spec))):
+    if record.get("spec") != json.loads(json.dumps(spec)):
         raise ValueError(
             f"{spec['id']} was rendered from another description than the configuration's; render it again."
         )
     return record
-
-
-def _own(spec: Mapping) -> Mapping:
-    """Strip what `casting` adds to a background's entry, since its record holds the entry itself."""
-    return {key: value for key, value in spec.items() if key not in ("kind", "size")}
 
 
 def row(item: Item, frames: int) -> dict[str, object]:
@@ -117,7 +113,7 @@ def row(item: Item, frames: int) -> dict[str, object]:
     _check_size(path, picture, size, size * frames if kind == "clip" else size)
     values |= {"width": size, "height": size}
     if kind == "background":
-        return values | {"colour_samples": item.record.get("samples")}
+        return values | {"colour_samples": spec["samples"]["colour"] if spec["family"] in PLACES else None}
     style = STYLES[spec["hair"]["style"]]
     values |= {
         "frames": frames if kind == "clip" else None,

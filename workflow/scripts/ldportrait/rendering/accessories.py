@@ -202,45 +202,6 @@ def headband(body: Body) -> list[Piece]:
     return [Piece("accessory headband", _on_head(body, band), quads, material="jersey", colour=(0.03, 0.10, 0.13))]
 
 
-def headscarf(body: Body) -> list[Piece]:
-    """A scarf over head, throat and shoulders that leaves the oval of the face free."""
-    marks = landmarks(body)
-    points = _head_points(body, marks)
-    centre = np.array([0.0, -0.035, marks.eye[2] - 0.015])
-    rows, columns = 36, 160
-    # Rings around the axis from the face to the back of the head; the first is the oval of the face.
-    turn = np.linspace(0, 2 * np.pi, columns, endpoint=False)[None]
-    oval = np.hypot(0.068 * np.cos(turn), np.where(np.sin(turn) > 0, 0.075, 0.098) * np.sin(turn))
-    first = np.arctan2(oval, 0.055)
-    polar = first + (np.pi - 0.02 - first) * np.linspace(0, 1, rows)[:, None]
-    ways = np.stack([np.sin(polar) * np.cos(turn), -np.cos(polar), np.sin(polar) * np.sin(turn)], axis=-1)
-    azimuth, elevation = np.arctan2(ways[..., 0], -ways[..., 1]), np.arcsin(np.clip(ways[..., 2], -1, 1))
-    reach = gaussian_filter(
-        shells.radius_around(points, centre, azimuth, elevation), (1.5, 3), mode=("nearest", "wrap")
-    )
-    folds = 0.0015 * np.sin(9 * turn + 3 * polar) * np.linspace(0, 1, rows)[:, None]
-    hood = (centre + ways * (reach + 0.010 + folds)[..., None]).reshape(-1, 3)
-    colour, material = (0.05, 0.16, 0.19), "satin"
-    default = build_body({})
-    quads = base_mesh()[1]["body"][0]
-    x, y, z = (default.rest[quads].mean(axis=1) - [0, 0, landmarks(default).eye[2]]).T
-    drape = (z > -0.225) & (z < -0.078 + 0.4 * (y + 0.04)) & (np.abs(x) < 0.165)
-    vertices, faces = shells.body_shell(body, quads[drape], 0.016, 30, 0.003)
-    return [
-        Piece(
-            "accessory headscarf",
-            _on_head(body, hood),
-            shells.grid_quads(rows, columns),
-            None,
-            None,
-            None,
-            material,
-            colour,
-        ),
-        Piece("accessory headscarf drape", vertices, faces, None, None, None, material, colour),
-    ]
-
-
 def scarf(body: Body) -> list[Piece]:
     """A thick scarf wound around the neck."""
     neck = body.bone_head("neck01")
@@ -288,7 +249,6 @@ ACCESSORIES: dict[str, Callable[[Body], list[Piece]] | None] = {
     "tortoise glasses": tortoise_glasses,
     "beanie": beanie,
     "headband": headband,
-    "headscarf": headscarf,
     "fedora": None,
 }
 
@@ -318,8 +278,6 @@ def hidden_roots(accessory: str, roots: np.ndarray, body: Body) -> np.ndarray:
     if accessory not in ACCESSORIES:
         raise ValueError(f"Unknown accessory '{accessory}'; known are {', '.join(ACCESSORIES)}.")
     roots = np.asarray(roots, dtype=float).reshape(-1, 3)
-    if accessory == "headscarf":
-        return np.ones(len(roots), dtype=bool)
     if accessory in HAT_EDGES:
         return roots[:, 2] > hat_edge(roots[:, 1], landmarks(body), *HAT_EDGES[accessory]) + 0.004
     return np.zeros(len(roots), dtype=bool)

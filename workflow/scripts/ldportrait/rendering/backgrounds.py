@@ -17,7 +17,7 @@ import numpy as np
 
 SIZE = 640
 PLACES = ("room", "street")
-KINDS = (*PLACES, "hdri", "procedural", "photo")
+FAMILIES = (*PLACES, "hdri", "procedural", "photo")
 PUBLIC_DOMAIN = ("scikit-image/rocket.jpg", "scikit-image/hubble_deep_field.jpg")
 
 
@@ -327,22 +327,22 @@ def from_texture(entry: Mapping) -> np.ndarray:
 
 def make_background(entry: Mapping, photos: Path, hdris: Path | None = None) -> np.ndarray:
     """The (640, 640, 3) uint8 sRGB picture of an entry that needs no renderer. Raises ValueError, FileNotFoundError."""
-    kind = entry.get("kind")
-    if kind in PLACES:
-        raise ValueError(f"{entry.get('id')} is a {kind}, which Blender renders")
-    if kind not in KINDS:
-        raise ValueError(f"unknown kind of background {kind!r}; there are {', '.join(KINDS)}")
+    family = entry.get("family")
+    if family in PLACES:
+        raise ValueError(f"{entry.get('id')} is a {family}, which Blender renders")
+    if family not in FAMILIES:
+        raise ValueError(f"unknown family of backgrounds {family!r}; there are {', '.join(FAMILIES)}")
     try:
-        if kind == "hdri":
+        if family == "hdri":
             return from_hdri(entry, hdris)
-        return from_photo(entry, photos) if kind == "photo" else from_texture(entry)
+        return from_photo(entry, photos) if family == "photo" else from_texture(entry)
     except KeyError as error:
-        raise ValueError(f"{entry.get('id')} ({kind}) lacks {error.args[0]}") from error
+        raise ValueError(f"{entry.get('id')} ({family}) lacks {error.args[0]}") from error
 
 
 def source(entry: Mapping) -> str:
     """What a split may not share with another: the layout, panorama, texture or photograph."""
-    return f"{entry['kind']}:{entry['layout'] if entry['kind'] in PLACES else entry['source']}"
+    return f"{entry['family']}:{entry['layout'] if entry['family'] in PLACES else entry['source']}"
 
 
 def licence(entry: Mapping) -> str:

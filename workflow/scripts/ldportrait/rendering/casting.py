@@ -46,7 +46,7 @@ def cast(config: Mapping) -> dict[str, dict]:
     for section, kind in KINDS.items():
         for entry in _entries(config, section):
             if kind == "background":
-                spec = dict(entry, kind=kind, size=config["sizes"][section])
+                spec = dict(entry, kind=kind, size=config["sizes"][section], samples=config["samples"][section])
             else:
                 spec = _spec(entry, kind, personas, config)
             if spec["id"] in specs:

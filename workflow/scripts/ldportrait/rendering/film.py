@@ -28,8 +28,9 @@ def configure(size: tuple[int, int], threads: int = 1) -> None:
     scene.cycles.seed = 1
     scene.cycles.use_adaptive_sampling = False
     scene.render.use_persistent_data = True  # the alpha pass finds the strands' tree built
-    scene.cycles.max_bounces = 4
-    scene.cycles.diffuse_bounces = scene.cycles.glossy_bounces = 2
+    scene.cycles.max_bounces = 3
+    scene.cycles.diffuse_bounces, scene.cycles.glossy_bounces, scene.cycles.transmission_bounces = 1, 2, 2
+    scene.cycles.caustics_reflective = scene.cycles.caustics_refractive = False
     scene.cycles.transparent_max_bounces = 24
     scene.cycles_curves.shape = "RIBBONS"
 

@@ -177,9 +177,9 @@ STYLES: dict[str, Style] = {
         volume=0.022, frizz=0.0008, tip_spread=0.05, fly_amplitude=0.005, fly_reach=0.004, flyaway=0.03, wander=0.06,
     ),
     "wind-blown long": replace(
-        _LONG, texture="tousled", parting="right", part_x=-0.02, cut=None, side_length=0.42, wind=(0.55, 0.12, 0.20),
-        weight=0.32, lift=0.4, volume=0.03, wave=0.007, wave_length=0.12, frizz=0.009, lock_pull=0.6, wander=0.10,
-        tip_spread=0.25, fly_amplitude=0.02, fly_reach=0.03, flyaway=0.06, points=40, part_softness=0.006,
+        _LONG, texture="tousled", parting="right", part_x=-0.02, cut=None, side_length=0.38, wind=(0.30, 0.08, 0.10),
+        weight=0.40, lift=0.35, volume=0.026, wave=0.007, wave_length=0.12, frizz=0.005, lock_pull=0.6, wander=0.08,
+        tip_spread=0.25, fly_amplitude=0.012, fly_reach=0.02, flyaway=0.05, points=40, part_softness=0.006,
     ),
     "buzz cut": _BUZZ,
     "bald": replace(_SHORT, length="none", strands=0, guides=0),

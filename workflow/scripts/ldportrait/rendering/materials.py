@@ -113,7 +113,7 @@ def skin(maps: Sequence[Path], mix: float, tint: RGB, freckles: float, scalp: RG
             "Normal": normal,
             "Roughness": graph.remap(graph.noise(45, 2, where), 0.3, 0.7, 0.40, 0.62),
             "Specular IOR Level": 0.42,
-            "Subsurface Weight": 0.35,
+            "Subsurface Weight": 0.25,
             "Subsurface Radius": (1.0, 0.35, 0.18),
             "Subsurface Scale": 0.004,
         },
@@ -145,11 +145,11 @@ def eye(path: Path):
 # Weave or knit scale (1/m), bump strength and depth (m), roughness, sheen, strength of folds: enough to tell cloths
 # apart at 1 mm a pixel.
 CLOTHS = {
-    "cotton": (700.0, 0.35, 0.0006, 0.80, 0.15, 0.75),
-    "jersey": (900.0, 0.25, 0.0005, 0.85, 0.20, 0.50),
+    "cotton": (700.0, 0.35, 0.0006, 0.80, 0.15, 0.45),
+    "jersey": (900.0, 0.25, 0.0005, 0.85, 0.20, 0.35),
     "wool": (260.0, 0.70, 0.0016, 0.95, 0.45, 0.28),
     "denim": (560.0, 0.55, 0.0008, 0.85, 0.05, 0.60),
-    "satin": (500.0, 0.10, 0.0004, 0.52, 0.10, 0.75),
+    "satin": (500.0, 0.10, 0.0004, 0.52, 0.10, 0.35),
     "felt": (500.0, 0.30, 0.0008, 0.95, 0.50, 0.15),
 }
 

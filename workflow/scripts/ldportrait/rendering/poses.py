@@ -372,7 +372,7 @@ def random_face_shape(rng: np.random.Generator) -> dict[str, float]:
     """anny local changes for a plausible face of its own; both sides of a pair get the same value."""
     shape: dict[str, float] = {}
     for name, (deviation, limit) in FACE_CHANGES.items():
-        value = float(np.clip(rng.normal(0.0, deviation), -limit, limit)) + MEAN_CHANGES.get(name, 0.0)
+        value = float(np.clip(rng.normal(0.0, 0.7 * deviation), -limit, limit)) + MEAN_CHANGES.get(name, 0.0)
         if name.startswith("pair:"):
             shape |= {f"{side}-{name.removeprefix('pair:')}": value for side in "lr"}
         else:

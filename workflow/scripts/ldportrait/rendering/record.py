@@ -3,7 +3,7 @@
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -24,17 +24,29 @@ def check_assets(assets: Path) -> None:
         raise FileNotFoundError(f"{assets}: no MakeHuman data here; fetch it with workflow/scripts/fetch_assets.py")
 
 
-def write_item(output: Path, picture: np.ndarray, spec: Mapping, started: float) -> None:
-    """The record first, the picture last, each by rename; `started` is `time.monotonic()` at the job's start."""
-    record = {
+def write_item(
+    output: Path,
+    picture: np.ndarray,
+    spec: Mapping,
+    started: float,
+    packages: Sequence[str] = ("bpy", "anny", "numpy", "scipy"),
+    facts: Mapping | None = None,
+) -> None:
+    """The record first, the picture last, each by rename.
+
+    `started` is `time.monotonic()` at the job's start, `packages` are those whose versions made the picture, `facts`
+    replace its source ("rendered") and licence (CC0-1.0).
+    """
+    item = {
         "spec": spec,
         "seconds": round(time.monotonic() - started, 2),
         "source": "rendered",
         "licence": "CC0-1.0",
-        "versions": {name: metadata.version(name) for name in ("bpy", "anny", "numpy", "scipy")},
+        "versions": {name: metadata.version(name) for name in packages},
+        **(facts or {}),
     }
     output.parent.mkdir(parents=True, exist_ok=True)
     partial = output.with_suffix(".json.part")
-    partial.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    partial.write_text(json.dumps(item, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     os.replace(partial, output.with_suffix(".json"))
     images.write_webp(output, picture)

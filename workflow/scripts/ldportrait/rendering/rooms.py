@@ -64,9 +64,9 @@ def render_place(entry: Mapping, size: int, samples: int, path: str, threads: in
     (degrees), exposure (stops), and sun: elevation, rotation, energy, size, colour, sky, sky_colour, haze.
     Raises ValueError for a layout that does not exist.
     """
-    layouts = ROOMS if entry["kind"] == "room" else STREETS
+    layouts = ROOMS if entry["family"] == "room" else STREETS
     if entry.get("layout") not in layouts:
-        raise ValueError(f"unknown {entry['kind']} layout {entry.get('layout')!r}; there are {', '.join(layouts)}")
+        raise ValueError(f"unknown {entry['family']} layout {entry.get('layout')!r}; there are {', '.join(layouts)}")
     bpy.ops.wm.read_factory_settings(use_empty=True)
     scene = bpy.context.scene
     layouts[entry["layout"]](np.random.default_rng(entry["seed"]))

@@ -159,7 +159,7 @@ def build_person(spec: Mapping, assets: Path, body: people.Body) -> Person:
         )
     strands = {name: group for name, group in grow_strands(spec, body, pieces).items() if len(group)}
     for name, group in strands.items():
-        objects[name] = add_strands(name, group, materials.strands(colour))
+        objects[name] = add_strands(name, group, materials.strands(colour), STRAND_RADIUS * np.sqrt(strand_step(spec)))
     return Person(body, strands, objects)
 
 
@@ -199,7 +199,10 @@ def brow_tint(colour: Mapping) -> np.ndarray:
 
 def piece_material(piece: wardrobe.Piece, spec: Mapping) -> bpy.types.Material:
     """The Blender material of a garment's or accessory's piece."""
-    colour = piece.colour if piece.colour is not None else wardrobe.GARMENT_COLOURS[spec["garment_colour"]]
+    colours = wardrobe.GARMENT_COLOURS
+    colour = piece.colour if piece.colour is not None else colours[spec["garment_colour"]]
+    if piece.name.startswith("accessory") and piece.material in materials.CLOTHS:
+        colour = list(colours.values())[spec["seed"] % len(colours)]  # hats in all colours too
     if piece.material in ("plastic", "metal"):
         return materials.plastic(colour, metallic=float(piece.material == "metal"))
     return materials.cloth(piece.material, colour, piece.texture)
@@ -229,8 +232,13 @@ def grow_strands(spec: Mapping, body: people.Body, pieces: list) -> dict[str, np
         local = hair.grow(skin, people.triangles(quads), np.tile(weights, 2), obstacle, style, rng, turn.T @ (0, 0, -1))
         if name == "hair":
             local = local[~wardrobe.hidden_roots(spec["accessory"], local[:, 0], body)]
-        groups[name] = local @ turn.T + shift
+        groups[name] = local[:: strand_step(spec)] @ turn.T + shift
     return groups
+
+
+def strand_step(spec: Mapping) -> int:
+    """A small picture shows every second strand, thicker: its pixels could not tell more apart."""
+    return 2 if spec["size"] <= 320 else 1
 
 
 def merge_meshes(meshes: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
