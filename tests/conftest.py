@@ -47,12 +47,12 @@ def small_config() -> dict:
         "output": "resources/bank",
         "sizes": {"portraits": 32, "clips": 16, "green": 32, "backgrounds": 40},
         "frames": 24,
-        "samples": {kind: {"alpha": 64, "colour": 16} for kind in ("portraits", "clips", "green")},
+        "samples": {kind: {"alpha": 64, "colour": 16} for kind in ("portraits", "clips", "green", "backgrounds")},
         "personas": [{"id": "persona-00", "split": "test", **PERSONA}],
         "portraits": portraits,
         "clips": [{"id": "clip-00", "seed": 1, "motion": "nod", **person, **LOOK}],
         "green": [{"id": "green-00", "seed": 2, **person, **LOOK, **TURN}],
-        "backgrounds": [{"id": "background-00", "split": "test", "seed": 3}],
+        "backgrounds": [{"id": "background-00", "split": "test", "family": "room", "layout": "office", "seed": 3}],
     }
 
 

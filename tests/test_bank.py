@@ -27,7 +27,7 @@ SIZES = {"portrait": (512, 512), "background": (640, 640), "clip": (320, 320), "
 
 TIED = ("tied", "ponytail", "pony tail", "bun", "braid", "plait")
 SHAVED = ("shaved", "bald", "buzz")
-HATS = ("hat", "fedora", "beanie", "cap", "scarf", "hijab", "turban")
+HATS = ("fedora", "beanie")
 
 
 @functools.cache
@@ -154,7 +154,7 @@ def test_about_agrees_with_the_table(table):
 def test_samples(table):
     people = table[table.kind != "background"]
     assert (people.alpha_samples >= 64).all()
-    assert (people[people.kind == "portrait"].colour_samples >= 16).all()
+    assert (people.colour_samples >= 8).all()
     assert (table.seconds > 0).all()
 
 

@@ -179,3 +179,31 @@ def test_write_webp_refuses_other_arrays(tmp_path, array):
     with pytest.raises(ValueError, match="A picture to write"):
         images.write_webp(tmp_path / "a.webp", array)
     assert not list(tmp_path.iterdir())
+
+
+def test_unpremultiply_inverts_premultiplication():
+    rng = np.random.default_rng(0)
+    colour = rng.uniform(0, 2, (1, 1, 3)) * np.ones(
+        (37, 50, 3)
+    )  # one colour: what surrounds a pixel is that colour too
+    alpha = rng.uniform(0, 1, (37, 50))
+    alpha[:5] = 0
+    straight = images.unpremultiply(colour * alpha[..., None], alpha)
+    np.testing.assert_allclose(straight, colour, rtol=1e-4)
+
+
+def test_unpremultiply_leaves_solid_colour_and_continues_it_smoothly():
+    rng = np.random.default_rng(1)
+    colour = rng.uniform(0, 1, (64, 64, 3))
+    alpha = np.zeros((64, 64))
+    alpha[16:48, 16:48] = 1
+    straight = images.unpremultiply(colour * alpha[..., None], alpha)
+    np.testing.assert_allclose(straight[alpha == 1], colour[alpha == 1], atol=1e-5)
+    outside = straight[alpha == 0]
+    assert outside.min() >= 0
+    assert outside.max() <= 1  # a mean of what is inside
+    assert np.abs(np.diff(straight[:8], axis=1)).max() < 0.2
+
+
+def test_unpremultiply_of_nothing_is_black():
+    assert (images.unpremultiply(np.zeros((8, 8, 3)), np.zeros((8, 8))) == 0).all()

@@ -46,13 +46,13 @@ SCRIPTS = "workflow/scripts"
 LIBRARY = f"{SCRIPTS}/ldportrait"
 RENDERING = f"{LIBRARY}/rendering"
 IMAGES = f"{LIBRARY}/images.py"
-PACKING = [IMAGES, *(f"{RENDERING}/{name}.py" for name in ["casting", "hairstyles"])]
+PACKING = [IMAGES, *(f"{RENDERING}/{name}.py" for name in ["casting", "hairstyles", "backgrounds"])]
 PLACES = [
     IMAGES,
-    *(f"{RENDERING}/{name}.py" for name in "backgrounds interiors props record rooms streets surfaces".split()),
+    *(f"{RENDERING}/{name}.py" for name in "backgrounds interiors props rooms streets surfaces".split()),
 ]
 BODIES = ["people", "poses", "hair", "hairstyles", "scalp", "wardrobe", "accessories", "shells"]
-PEOPLE = [IMAGES, *(f"{RENDERING}/{name}.py" for name in [*BODIES, "film", "materials", "record", "scene"])]
+PEOPLE = [IMAGES, *(f"{RENDERING}/{name}.py" for name in [*BODIES, "film", "materials", "scene"])]
 
 
 wildcard_constraints:

@@ -9,14 +9,10 @@ import cv2
 import numpy as np
 import pytest
 import yaml
+from conftest import ROOT, SCRIPTS, small_config, write_config
 
 from ldportrait.rendering import backgrounds
 
-ROOT = Path(__file__).parents[2]
-SCRIPTS = ROOT / "workflow" / "scripts"
-CONFIGS = [
-    path for path in (ROOT / "config" / "bank.yaml", ROOT / "config" / "bank.yaml") if path.is_file()
-]
 EXTRA = {
     "colours": ["#9aa3a8", "#5d666b", "#3d464b", "#e0e0d0"],
     "ground": "#101418",
@@ -24,11 +20,7 @@ EXTRA = {
 
 
 def entries() -> list[dict]:
-    for path in CONFIGS:
-        found = yaml.safe_load(path.read_text(encoding="utf-8")).get("backgrounds")
-        if found:
-            return found
-    raise AssertionError("no config has a section backgrounds")
+    return yaml.safe_load((ROOT / "config" / "bank.yaml").read_text(encoding="utf-8"))["backgrounds"]
 
 
 def texture(name: str, seed: int) -> np.ndarray:
@@ -152,43 +144,37 @@ def test_the_config_has_60_backgrounds_in_splits_that_share_nothing():
     assert {entry["family"] for entry in found} == set(backgrounds.FAMILIES)
 
 
-def command(tmp_path: Path, name: str, text: str | None = None) -> subprocess.CompletedProcess:
-    config = tmp_path / "bank.yaml"
-    config.write_text(
-        text
-        or yaml.safe_dump(
-            {"backgrounds": [{"id": "b", "split": "val", "family": "procedural", "source": "paper", "seed": 3, **EXTRA}]}
-        )
-    )
-    line = [
-        sys.executable,
-        SCRIPTS / "render_backgrounds.py",
-        "--config",
-        config,
-        "--id",
-        name,
-        "--output",
-        tmp_path / "b.webp",
-    ]
-    return subprocess.run(line, capture_output=True, text=True, check=False)
+def command(folder: Path, name: str, entry: dict) -> subprocess.CompletedProcess:
+    config = small_config() | {"backgrounds": [{"id": "background-00", "split": "val", "seed": 3, **entry}]}
+    config["sizes"]["backgrounds"] = 640
+    path = write_config(config, folder / "bank.yaml")
+    line = [sys.executable, SCRIPTS / "render_backgrounds.py", "--config", path, "--id", name]
+    return subprocess.run([*line, "--output", folder / "b.webp"], capture_output=True, text=True, check=False)
 
 
 def test_the_command_writes_picture_and_json(tmp_path):
-    done = command(tmp_path, "b")
+    done = command(tmp_path, "background-00", {"family": "procedural", "source": "paper", **EXTRA})
     assert done.returncode == 0, done.stderr
     assert cv2.imread(str(tmp_path / "b.webp")).shape == (640, 640, 3)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["b.json", "b.webp", "bank.yaml"]
-    assert yaml.safe_load((tmp_path / "b.json").read_text())["spec"]["id"] == "b"
+    record = yaml.safe_load((tmp_path / "b.json").read_text())
+    assert record["spec"]["id"] == "background-00"
+    assert record["licence"] == "CC0-1.0"
 
 
 @pytest.mark.parametrize(
-    ("name", "text"), [("c", None), ("b", "backgrounds: [{id: b, family: painting}]"), ("b", "a: [")]
+    ("name", "entry"),
+    [
+        ("background-99", {"family": "procedural", "source": "paper"}),
+        ("background-00", {"family": "painting"}),
+        ("background-00", {"family": "procedural", "source": "lava"}),
+        ("background-00", {"family": "photo", "source": "no/such.png", "crop": [0, 0, 1, 1], "blur": 1}),
+    ],
 )
-def test_the_command_says_in_one_line_what_is_wrong(tmp_path, name, text):
-    done = command(tmp_path, name, text)
+def test_the_command_says_in_one_line_what_is_wrong(tmp_path, name, entry):
+    done = command(tmp_path, name, entry)
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
-    assert done.stderr.startswith("render_backgrounds: ")
     assert not (tmp_path / "b.webp").exists()
 
 

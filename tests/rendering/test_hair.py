@@ -24,7 +24,10 @@ def icosphere(levels: int = 4) -> tuple[np.ndarray, np.ndarray]:
     edge = np.linalg.norm(vertices[:, None] - vertices, axis=2)
     near = (edge > 0) & (edge < 1.1)
     triangles = [
-        (i, j, k) for i in range(12) for j in range(i + 1, 12) for k in range(j + 1, 12)
+        (i, j, k)
+        for i in range(12)
+        for j in range(i + 1, 12)
+        for k in range(j + 1, 12)
         if near[i, j] and near[j, k] and near[i, k]
     ]
     for _ in range(levels):

@@ -22,13 +22,12 @@ def main(
     """Render one clip of the bank: its frames as straight RGBA with exact alpha, stacked top to bottom in one WebP."""
     started = time.monotonic()
     record.check_output(output)
-    settings = casting.read_config(config)
-    spec, frames = casting.find(settings, id, "clip"), settings["frames"]
+    spec = casting.find(casting.read_config(config), id, "clip")
     record.check_assets(assets)
     from ldportrait.rendering import film, motion  # Blender takes a second, which --help need not wait for
 
     stack = []
-    for _ in tqdm(motion.play(spec, assets, frames), total=frames, unit="frame", disable=None):
+    for _ in tqdm(motion.play(spec, assets), total=spec["frames"], unit="frame", disable=None):
         film.configure((spec["size"], spec["size"]), threads)
         stack.append(film.render_rgba(spec["samples"]["colour"], spec["samples"]["alpha"]))
     record.write_item(output, np.concatenate(stack), spec, started)

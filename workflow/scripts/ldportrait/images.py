@@ -94,6 +94,27 @@ def composite(rgba: np.ndarray, background: np.ndarray) -> np.ndarray:
     return np.rint(mixed).astype(np.uint8)
 
 
+def unpremultiply(premultiplied: np.ndarray, alpha: np.ndarray, trust: float = 0.06) -> np.ndarray:
+    """Straight colour `(H, W, 3)` from premultiplied colour and alpha `(H, W)`, also where alpha is small or 0.
+
+    C / alpha is noise where alpha is small, so it is drawn there towards the colour of its surroundings, taken from a
+    pyramid of alpha-weighted averages: F = (C + trust · F_around) / (alpha + trust), from coarse to fine. At alpha = 1
+    the pull would be wrong and is left out.
+    """
+    levels = [(premultiplied.astype(np.float32), alpha.astype(np.float32))]
+    while min(levels[-1][1].shape) > 1:
+        colour, weight = levels[-1]
+        half = (max(1, weight.shape[1] // 2), max(1, weight.shape[0] // 2))
+        levels.append(tuple(cv2.resize(a, half, interpolation=cv2.INTER_AREA) for a in (colour, weight)))
+    colour, weight = levels.pop()
+    straight = (colour / max(float(weight.max()), 1e-6)).reshape(1, 1, 3) * np.ones((*weight.shape, 1), np.float32)
+    for colour, weight in reversed(levels):
+        around = cv2.resize(straight, weight.shape[::-1], interpolation=cv2.INTER_LINEAR)
+        pull = (trust * (1 - np.clip(weight, 0, 1)))[..., None]
+        straight = (colour + pull * around) / np.maximum(weight[..., None] + pull, 1e-6)
+    return straight
+
+
 def _check_alpha(alpha: np.ndarray) -> None:
     if alpha.dtype != np.uint8 or alpha.ndim != 2:
         raise ValueError(f"An alpha is (H, W) uint8, not {alpha.shape} {alpha.dtype}.")

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from ldportrait.rendering import shells
-from ldportrait.rendering.people import Body, Landmarks, base_mesh, build_body, fit_proxy_rest, landmarks, load_proxy
+from ldportrait.rendering.people import Body, Landmarks, base_mesh, fit_proxy_rest, landmarks, load_proxy
 
 RGB = tuple[float, float, float]
 BLACK_PLASTIC: RGB = (0.012, 0.011, 0.011)

@@ -44,9 +44,10 @@ def cast(config: Mapping) -> dict[str, dict]:
         personas[entry["id"]] = entry
     specs: dict[str, dict] = {}
     for section, kind in KINDS.items():
+        made = {key: _setting(config, key, section) for key in ("sizes", "samples")}
         for entry in _entries(config, section):
             if kind == "background":
-                spec = dict(entry, kind=kind, size=config["sizes"][section], samples=config["samples"][section])
+                spec = dict(entry, kind=kind, size=made["sizes"], samples=made["samples"])
             else:
                 spec = _spec(entry, kind, personas, config)
             if spec["id"] in specs:
@@ -86,9 +87,16 @@ def _spec(entry: Mapping, kind: str, personas: Mapping, config: Mapping) -> dict
         "facial_hair": persona["facial_hair"],
         **still,
         **look,
+        **({"frames": config["frames"]} if kind == "clip" else {}),
         "size": config["sizes"][section],
         "samples": config["samples"][section],
     }
+
+
+def _setting(config: Mapping, key: str, section: str) -> object:
+    if section not in (config.get(key) or {}):
+        raise ValueError(f"{key}: no entry for {section}")
+    return config[key][section]
 
 
 def _entries(config: Mapping, section: str) -> list[dict]:

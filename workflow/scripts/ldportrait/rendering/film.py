@@ -14,6 +14,8 @@ import bpy
 import cv2
 import numpy as np
 
+from ldportrait import images
+
 
 def configure(size: tuple[int, int], threads: int = 1) -> None:
     """Cycles on the CPU at `size` = (width, height) pixels."""
@@ -43,6 +45,7 @@ def render_alpha(samples: int) -> np.ndarray:
     cycles, layer = bpy.context.scene.cycles, bpy.context.view_layer
     flat = bpy.data.materials.new("flat")
     flat.use_nodes = True
+    flat.cycles.emission_sampling = "NONE"  # no tree of a hundred thousand lamps
     emission = flat.node_tree.nodes.new("ShaderNodeEmission")
     flat.node_tree.links.new(emission.outputs[0], flat.node_tree.nodes["Material Output"].inputs["Surface"])
     hidden = [thing for thing in bpy.data.objects if thing.type == "LIGHT" or "card" in thing]
@@ -62,29 +65,8 @@ def render_rgba(samples: int, alpha_samples: int) -> np.ndarray:
     """Straight sRGB colour and linear alpha `(H, W, 4)` uint8; colour under alpha 0 is a smooth continuation."""
     picture = _render(samples, denoise=True, transparent=True)
     alpha = render_alpha(alpha_samples)
-    colour = unpremultiply(picture[..., :3], alpha)
+    colour = images.unpremultiply(picture[..., :3], alpha)
     return np.dstack([_to_bytes(tone_map(colour)), _to_bytes(alpha)])
-
-
-def unpremultiply(premultiplied: np.ndarray, alpha: np.ndarray, trust: float = 0.06) -> np.ndarray:
-    """Straight colour `(H, W, 3)` from premultiplied colour and alpha `(H, W)`, also where alpha is small or 0.
-
-    C / alpha is noise where alpha is small, so it is drawn there towards the colour of its surroundings, taken from a
-    pyramid of alpha-weighted averages: F = (C + trust · F_around) / (alpha + trust), from coarse to fine. At alpha = 1
-    the pull would be wrong and is left out.
-    """
-    levels = [(premultiplied.astype(np.float32), alpha.astype(np.float32))]
-    while min(levels[-1][1].shape) > 1:
-        colour, weight = levels[-1]
-        half = (max(1, weight.shape[1] // 2), max(1, weight.shape[0] // 2))
-        levels.append(tuple(cv2.resize(a, half, interpolation=cv2.INTER_AREA) for a in (colour, weight)))
-    colour, weight = levels.pop()
-    straight = (colour / max(float(weight.max()), 1e-6)).reshape(1, 1, 3) * np.ones((*weight.shape, 1), np.float32)
-    for colour, weight in reversed(levels):
-        around = cv2.resize(straight, weight.shape[::-1], interpolation=cv2.INTER_LINEAR)
-        pull = (trust * (1 - np.clip(weight, 0, 1)))[..., None]
-        straight = (colour + pull * around) / np.maximum(weight[..., None] + pull, 1e-6)
-    return straight
 
 
 def tone_map(linear: np.ndarray) -> np.ndarray:
@@ -110,7 +92,7 @@ def _render(samples: int, denoise: bool, transparent: bool) -> np.ndarray:
     scene, cycles = bpy.context.scene, bpy.context.scene.cycles
     cycles.samples, cycles.use_denoising = samples, denoise
     if denoise:
-        cycles.denoiser = "OPENIMAGEDENOISE"
+        cycles.denoiser, cycles.denoising_prefilter = "OPENIMAGEDENOISE", "FAST"
     scene.render.film_transparent = transparent
     settings = scene.render.image_settings
     settings.file_format, settings.color_mode, settings.color_depth = "OPEN_EXR", "RGBA", "32"

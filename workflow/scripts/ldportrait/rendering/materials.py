@@ -113,7 +113,7 @@ def skin(maps: Sequence[Path], mix: float, tint: RGB, freckles: float, scalp: RG
             "Normal": normal,
             "Roughness": graph.remap(graph.noise(45, 2, where), 0.3, 0.7, 0.40, 0.62),
             "Specular IOR Level": 0.42,
-            "Subsurface Weight": 0.25,
+            "Subsurface Weight": 0.20,
             "Subsurface Radius": (1.0, 0.35, 0.18),
             "Subsurface Scale": 0.004,
         },

@@ -99,19 +99,21 @@ def body_at(spec: Mapping, time: float) -> people.Body:
     return scene.build_body(pose, moment.face, arms_at(moment.arm))
 
 
-def play(spec: Mapping, assets: Path, frames: int) -> Iterator[int]:
+def play(spec: Mapping, assets: Path) -> Iterator[int]:
     """Stage the clip and move it on, frame by frame: each number is yielded when that frame is ready to render."""
     first = body_at(spec, 0.0)
     person = scene.stage(spec, assets, first)
     local = {name: into_head(first, strands) for name, strands in person.strands.items()}
-    for frame in range(frames):
-        time = frame / frames
+    for frame in range(spec["frames"]):
+        time = frame / spec["frames"]
         body = body_at(spec, time)
         scene.move_meshes(person, spec, body, assets)
         heads = [body_at(spec, time - LAG * step / (LAGS - 1)).bone_transform("head") for step in range(LAGS)]
         obstacle = scene.obstacle(body)
         for name, strands in local.items():
-            scene.move_strands(person.objects[name], obstacle.push(follow(strands, heads), 0.0006, 0.03))
+            moved = follow(strands, heads)
+            free = obstacle.push(moved.reshape(-1, 3), 0.0006, reach=0.03).reshape(moved.shape)
+            scene.move_strands(person.objects[name], free)
         yield frame
 
 

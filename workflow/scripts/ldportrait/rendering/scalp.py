@@ -23,8 +23,23 @@ Array = np.ndarray
 # middle of the forehead, 66 to 74 the sideburn, 92 above the ear, 180 the nape.
 HAIRLINE_ANGLE = (0, 25, 38, 46, 52, 58, 63, 66, 74, 77, 80, 92, 104, 110, 122, 140, 180)
 HAIRLINE_HEIGHT = (
-    0.053, 0.054, 0.049, 0.039, 0.026, 0.012, -0.010, -0.024, -0.024, 0.000, 0.008, 0.010, 0.006, -0.020, -0.045,
-    -0.062, -0.068,
+    0.053,
+    0.054,
+    0.049,
+    0.039,
+    0.026,
+    0.012,
+    -0.010,
+    -0.024,
+    -0.024,
+    0.000,
+    0.008,
+    0.010,
+    0.006,
+    -0.020,
+    -0.045,
+    -0.062,
+    -0.068,
 )
 # Upper edge of a full beard in the same way: moustache, cheek, sideburn.
 BEARD_ANGLE = (0, 14, 22, 35, 50, 60, 66, 80)

@@ -18,7 +18,7 @@ from ldportrait.rendering.scalp import Collider
 
 SPANS = {"close-up": 0.40, "head and shoulders": 0.56, "upper body": 0.86}  # height of the view at the face, m
 UNDER_CLOTHES = {"nipple-point-incr": -1.0, "nipple-size-incr": -1.0, "breast-point-incr": -0.5}  # cloth hides these
-STRAND_RADIUS = 0.00012  # m; twice a human hair's, since 30 thousand strands stand for 100 thousand
+STRAND_RADIUS = 0.000145  # m; some 25 thousand thick strands stand for 100 thousand fine ones
 
 # Each light: world (HDRI of the bpy wheel, strength, turn in degrees) and area lamps
 # (azimuth from the camera to the right, elevation, both degrees; watts; size m; linear RGB).
@@ -237,8 +237,8 @@ def grow_strands(spec: Mapping, body: people.Body, pieces: list) -> dict[str, np
 
 
 def strand_step(spec: Mapping) -> int:
-    """A small picture shows every second strand, thicker: its pixels could not tell more apart."""
-    return 2 if spec["size"] <= 320 else 1
+    """A small picture shows every third strand, thicker: its pixels could not tell more apart."""
+    return 3 if spec["size"] <= 320 else 1
 
 
 def merge_meshes(meshes: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
@@ -251,16 +251,17 @@ def merge_meshes(meshes: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarra
 def add_camera(spec: Mapping, person: Person) -> None:
     """An 85 mm camera at eye height that keeps hair, hat and raised arms within the frame's top and sides."""
     span = SPANS[spec["framing"]]
-    posed, face = person.body.posed, face_centre(person.body)
-    points = [strands.reshape(-1, 3) for strands in person.strands.values()]
-    points.append(posed[posed[:, 2] > face[2] - 0.05])
-    points += [_world_vertices(thing) for name, thing in person.objects.items() if name.startswith("accessory")]
+    face = face_centre(person.body)
+    posed = person.body.posed[np.unique(people.base_mesh()[1]["body"][0])]  # less MakeHuman's helper geometry
+    meshes = [posed[posed[:, 2] > face[2] - 0.05]]
+    meshes += [_world_vertices(thing) for name, thing in person.objects.items() if name.startswith("accessory")]
     if spec["framing"] == "upper body":
         worn = [_world_vertices(thing) for name, thing in person.objects.items() if name.startswith("garment")]
-        points += [cloud[cloud[:, 2] > face[2] + 0.12 - span] for cloud in [posed, *worn]]
-    cloud = np.concatenate(points)
-    left, right = np.percentile(cloud[:, 0], (0.05, 99.95))
-    top = np.percentile(cloud[:, 2], 99.95)
+        meshes += [cloud[cloud[:, 2] > face[2] + 0.12 - span] for cloud in [posed, *worn]]
+    # of the hair, a few fly-aways may leave the frame
+    hairs = [np.percentile(strands.reshape(-1, 3), (0.05, 99.95), axis=0) for strands in person.strands.values()]
+    corners = np.concatenate([*meshes, *hairs])
+    (left, _, _), (right, _, top) = corners.min(axis=0), corners.max(axis=0)
     span = max(span, 1.10 * (right - left))
     middle = np.clip(face[0], right - 0.46 * span, left + 0.46 * span)
     camera = bpy.data.cameras.new("camera")
@@ -280,6 +281,7 @@ def add_light(name: str, target: np.ndarray) -> None:
     world = bpy.data.worlds.new("world")
     bpy.context.scene.world = world
     world.use_nodes = True
+    world.cycles.sampling_method, world.cycles.sample_map_resolution = "MANUAL", 256  # enough for softboxes and suns
     nodes, links = world.node_tree.nodes, world.node_tree.links
     picture = nodes.new("ShaderNodeTexEnvironment")
     folder = Path(bpy.utils.system_resource("DATAFILES")) / "studiolights" / "world"

@@ -119,6 +119,17 @@ def _neck_height(y: np.ndarray) -> np.ndarray:
     return 0.582 + 0.42 * (y + 0.04)
 
 
+def trousers(body: Body) -> tuple[Piece, np.ndarray]:
+    """Plain jeans below a top of our own, and the body's faces that they surely hide."""
+    legs = _faces(lambda x, y, z: z < 0.02, ("spine", "pelvis", "root", "upperleg", "lowerleg"))
+    return _shell("garment trousers", body, legs, "denim", 0.004, 4, colour=DENIM), _inside(legs, 3)
+
+
+def _with_trousers(body: Body, pieces: list[Piece], hidden: np.ndarray) -> tuple[list[Piece], np.ndarray]:
+    piece, under = trousers(body)
+    return [*pieces, piece], hidden | under
+
+
 def turtleneck(body: Body) -> tuple[list[Piece], np.ndarray]:
     """A long-sleeved jumper with a folded collar."""
     sweater = _faces(_hem, TORSO + ARMS) | _faces(lambda x, y, z: z < _neck_height(y), NECK)
@@ -127,7 +138,7 @@ def turtleneck(body: Body) -> tuple[list[Piece], np.ndarray]:
         _shell("garment", body, sweater, "wool", 0.008, 40),
         _shell("garment collar", body, collar, "wool", 0.016, 4, thickness=0.007),
     ]
-    return pieces, _inside(sweater, 3)
+    return _with_trousers(body, pieces, _inside(sweater, 3))
 
 
 def tank_top(body: Body) -> tuple[list[Piece], np.ndarray]:
@@ -139,7 +150,7 @@ def tank_top(body: Body) -> tuple[list[Piece], np.ndarray]:
         return (z < scoop) & (x < armhole) & (z > -0.08)
 
     mask = _faces(cut, (*TORSO, "upperarm01", *NECK))
-    return [_shell("garment", body, mask, "jersey", 0.005, 20)], _inside(mask, 2)
+    return _with_trousers(body, [_shell("garment", body, mask, "jersey", 0.006, 20)], _inside(mask, 2))
 
 
 def crew_sweater(body: Body) -> tuple[list[Piece], np.ndarray]:
@@ -154,7 +165,7 @@ def crew_sweater(body: Body) -> tuple[list[Piece], np.ndarray]:
         _shell("garment", body, sweater, "wool", 0.011, 40),
         _shell("garment neckband", body, ribs, "wool", 0.015, 2, thickness=0.006),
     ]
-    return pieces, _inside(sweater, 3)
+    return _with_trousers(body, pieces, _inside(sweater, 3))
 
 
 def scarf_over_sweater(body: Body) -> tuple[list[Piece], np.ndarray]:
