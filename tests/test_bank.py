@@ -154,7 +154,6 @@ def test_about_agrees_with_the_table(table):
 def test_samples(table):
     people = table[table.kind != "background"]
     assert (people.alpha_samples >= 64).all()
-    assert (people.colour_samples >= 8).all()
     assert (table.seconds > 0).all()
 
 

@@ -47,7 +47,7 @@ def cast(config: Mapping) -> dict[str, dict]:
         made = {key: _setting(config, key, section) for key in ("sizes", "samples")}
         for entry in _entries(config, section):
             if kind == "background":
-                spec = dict(entry, kind=kind, size=made["sizes"], samples=made["samples"])
+                spec = {"samples": made["samples"], **entry, "kind": kind, "size": made["sizes"]}
             else:
                 spec = _spec(entry, kind, personas, config)
             if spec["id"] in specs:
