@@ -285,7 +285,8 @@ def test_green_shots_match_their_mattes(table):
         rgba = images.read_rgba(BANK / row.path).astype(np.float32)
         shot = images.read_rgb(BANK / row.shot_path).astype(np.float32)
         solid, wall = rgba[..., 3] == 255, rgba[..., 3] == 0
-        assert np.abs(shot - rgba[..., :3])[solid].mean() < 6, f"{row.id}: the frames do not show the same person"
+        # the two differ by the rounding of two lossy colour codings alone
+        assert np.abs(shot - rgba[..., :3])[solid].mean() < 3, f"{row.id}: the frames do not show the same person"
         red, green, blue = shot[wall].T
         assert ((green > red) & (green > blue)).mean() > 0.99, f"{row.id}: the wall is not green"
         assert green.std() > 2, f"{row.id}: the wall is lit too evenly"

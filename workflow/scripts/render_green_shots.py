@@ -31,9 +31,14 @@ def main(
     wall = scene.add_green_wall(scene.face_centre(person.body))
     film.configure((spec["size"], spec["size"]), threads)
     samples = spec["samples"]
-    shot = film.render_opaque(samples["colour"])
-    wall.visible_camera = False  # it still throws green light: the RGBA holds the same spill as the shot
+    # The wall is hidden from the camera only: its green light still falls on the person. Then the person is hidden from
+    # the camera only, for the wall with the person's shadow. Laid over it in display space, the RGBA is exact truth.
+    wall.visible_camera = False
     picture = film.render_rgba(samples["colour"], samples["alpha"])
+    wall.visible_camera = True
+    for thing in person.objects.values():
+        thing.visible_camera = False
+    shot = images.composite(picture, film.render_opaque(samples["colour"]))
     images.write_webp(output.with_name(f"{output.stem}-shot.webp"), shot)
     record.write_item(output, picture, spec, started)
 
