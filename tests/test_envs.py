@@ -9,10 +9,22 @@ import pytest
 import yaml
 from conftest import ROOT, SCRIPTS
 
-LOCKS = {"core.yaml": "requirements.lock", "render.yaml": "requirements-render.lock"}
+LOCKS = {
+    "core.yaml": "requirements.lock",
+    "train.yaml": "requirements.lock",
+    "figures.yaml": "requirements.lock",
+    "render.yaml": "requirements-render.lock",
+}
 # import name -> distribution name, where they differ
-DISTRIBUTIONS = {"cv2": "opencv-python-headless", "PIL": "pillow", "yaml": "pyyaml", "mathutils": "bpy"}
-RENDERING = ("render_", "fetch_assets")
+DISTRIBUTIONS = {
+    "cv2": "opencv-python-headless",
+    "PIL": "pillow",
+    "yaml": "pyyaml",
+    "mathutils": "bpy",
+    "SimpleITK": "simpleitk",
+    "cc3d": "connected-components-3d",
+}
+BY_MAKE = {"document_config.py", "plot_bank.py"}  # no rule runs them, but make or a developer, in the whole lock
 
 
 def pins(lines: list[str]) -> dict[str, str]:
@@ -54,14 +66,14 @@ def test_an_environment_is_conda_forge_with_python_and_pip(name):
 
 
 def test_the_locks_agree_where_they_meet():
-    core, render = (lock(name) for name in LOCKS.values())
+    core, render = lock("requirements.lock"), lock("requirements-render.lock")
     different = {name for name in core.keys() & render.keys() if core[name] != render[name]}
     assert not different
 
 
 def test_make_installs_the_locked_torch():
     (version,) = re.findall(r"\btorch==(\S+)", (ROOT / "Makefile").read_text())
-    assert version == lock("requirements-render.lock")["torch"]
+    assert version == lock("requirements-render.lock")["torch"] == lock("requirements.lock")["torch"]
 
 
 def imports(path: Path) -> set[str]:
@@ -78,30 +90,47 @@ def imports(path: Path) -> set[str]:
 
 
 def closure(path: Path) -> set[Path]:
-    """Return a command and the library files that it imports, directly or not."""
+    """Return a command and the library files that it imports, directly or not, packages with all their modules."""
     seen, queue = set(), [path]
     while queue:
         here = queue.pop()
         if here in seen:
             continue
         seen.add(here)
-        candidates = [SCRIPTS.joinpath(*name.split(".")).with_suffix(".py") for name in imports(here)]
-        queue += [file for file in candidates if file.is_file()]
+        for name in imports(here):
+            place = SCRIPTS.joinpath(*name.split("."))
+            queue += [place.with_suffix(".py")] if place.with_suffix(".py").is_file() else []
+            queue += place.glob("*.py") if (place / "__init__.py").is_file() and place.name != "ldportrait" else []
     return seen
 
 
 def third_party(path: Path) -> set[str]:
     tops = {name.split(".")[0] for file in closure(path) for name in imports(file)}
     ours = {"ldportrait", "conftest"}
+    tops |= {"pyarrow"} if "pandas" in tops else set()  # with which it reads Parquet
     return {
         DISTRIBUTIONS.get(top, top) for top in tops if top and top not in sys.stdlib_module_names and top not in ours
     }
 
 
-@pytest.mark.parametrize("script", sorted(path.name for path in SCRIPTS.glob("*.py")))
+def environments() -> dict[str, str]:
+    """Return the environment of each command, as its rule declares it."""
+    found = {}
+    for file in [ROOT / "workflow" / "bank.smk", *(ROOT / "workflow" / "rules").glob("*.smk")]:
+        for rule in re.split(r"^rule ", file.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]:
+            if "conda:" in rule:
+                (script,) = set(re.findall(r"(?:\{SCRIPTS\}|workflow/scripts)/(\w+\.py)", rule))
+                (found[script],) = re.findall(r"envs/(\w+\.yaml)", rule)
+    return found
+
+
+def test_every_command_has_an_environment():
+    assert set(environments()) == {path.name for path in SCRIPTS.glob("*.py")} - BY_MAKE
+
+
+@pytest.mark.parametrize("script", sorted(environments()))
 def test_what_a_command_imports_is_declared(script):
-    declared = set(pip_pins("render.yaml" if script.startswith(RENDERING) else "core.yaml"))
-    assert third_party(SCRIPTS / script) <= declared
+    assert third_party(SCRIPTS / script) <= set(pip_pins(environments()[script]))
 
 
 def test_tests_import_only_what_is_locked():
@@ -112,9 +141,9 @@ def test_tests_import_only_what_is_locked():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         for alias in names(node)
     }
-    ours = {"ldportrait", *(path.stem for path in tests.rglob("*.py"))}
+    ours = {"ldportrait", *(path.stem for folder in (tests, SCRIPTS) for path in folder.rglob("*.py"))}
     foreign = {DISTRIBUTIONS.get(top, top) for top in tops - ours - set(sys.stdlib_module_names)}
-    optional = {"bpy", "anny", "torch"}  # tests that need the renderer skip without it
+    optional = {"bpy", "anny"}  # tests that need the renderer skip without it
     assert foreign - optional <= set(lock("requirements.lock"))
 
 

@@ -102,7 +102,7 @@ def unpremultiply(premultiplied: np.ndarray, alpha: np.ndarray, trust: float = 0
     the pull would be wrong and is left out.
     """
     levels = [(premultiplied.astype(np.float32), alpha.astype(np.float32))]
-    while min(levels[-1][1].shape) > 1:
+    while max(levels[-1][1].shape) > 1:
         colour, weight = levels[-1]
         half = (max(1, weight.shape[1] // 2), max(1, weight.shape[0] // 2))
         levels.append(tuple(cv2.resize(a, half, interpolation=cv2.INTER_AREA) for a in (colour, weight)))

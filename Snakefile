@@ -1,0 +1,43 @@
+"""LD-Portrait: a portrait-matting data set from text prompts to paper figures.
+
+snakemake --cores 8               all of it, on config/config.yaml (make run)
+snakemake plan                    pictures, GPU hours and disk, before anything is started
+snakemake --cores 8 dataset       stop when the data set is there
+snakemake --cores 8 --configfile config/paper.yaml    with the paper-scale settings over the default
+"""
+
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+configfile: "config/config.yaml"
+
+
+report: "workflow/report/workflow.rst"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/prompts.smk"
+include: "workflow/rules/generate.smk"
+include: "workflow/rules/refine.smk"
+include: "workflow/rules/screen.smk"
+include: "workflow/rules/assemble.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/score.smk"
+include: "workflow/rules/figures.smk"
+include: "workflow/rules/plan.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        rules.build_gallery.output.page,
+        FIGURES,
+        TABLES,
+        DATASETS,
+
+
+rule dataset:
+    input:
+        DATASETS,

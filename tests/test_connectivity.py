@@ -1,0 +1,283 @@
+"""The refinement, on drawn figures whose exact alpha is known, and on the bank's portraits."""
+
+import dataclasses
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import ROOT
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ldportrait import images
+from ldportrait.connectivity import RefineParams, clean_foreground, refine
+
+STEPS = ["level", "remove_detached", "remove_halo", "fill_enclosed", "limit_depth", "make_solid"]
+
+
+def soft_disc(size: int, y: float, x: float, radius: float, soft: float = 2.0) -> np.ndarray:
+    rows, columns = np.mgrid[:size, :size]
+    return np.clip((radius - np.hypot(rows - y, columns - x)) / soft + 0.5, 0, 1).astype(np.float32)
+
+
+def person(size: int = 256) -> np.ndarray:
+    """A head on shoulders that leave the frame at the bottom, float32 (size, size)."""
+    shoulders = soft_disc(size, 1.1 * size, 0.5 * size, 0.45 * size)
+    return np.maximum(soft_disc(size, 0.4 * size, 0.5 * size, 0.26 * size), shoulders)
+
+
+def levels(alpha: np.ndarray) -> np.ndarray:
+    return np.rint(alpha * 255).astype(np.uint8)
+
+
+def error(alpha: np.ndarray, truth: np.ndarray) -> float:
+    """Mean absolute difference of two uint8 alphas, times 1000."""
+    return float(np.abs(alpha.astype(float) - truth).mean() / 255 * 1000)
+
+
+def portraits(count: int) -> list[np.ndarray]:
+    bank = ROOT / "resources" / "bank"
+    table = pd.read_parquet(bank / "bank.parquet")
+    chosen = table[(table.kind == "portrait") & (table.split == "train")]
+    return [images.read_rgba(bank / path) for path in chosen.path.iloc[:: len(chosen) // count]]
+
+
+def test_an_exact_alpha_stays():
+    truth = levels(person())
+    assert np.array_equal(refine(truth).alpha, truth)
+
+
+def test_the_banks_exact_alphas_hardly_change():
+    changes = [error(refine(picture[..., 3]).alpha, picture[..., 3]) for picture in portraits(12)]
+    assert np.mean(changes) < 0.3
+    assert max(changes) < 1.0
+
+
+def test_islands_and_dust_are_removed():
+    truth = person()
+    raw = np.maximum(truth, soft_disc(256, 30, 30, 12) * 0.9)
+    raw = np.maximum(raw, soft_disc(256, 60, 220, 2))
+    assert np.array_equal(refine(levels(raw)).alpha, levels(truth))
+
+
+def test_an_object_on_a_veil_is_brought_down_and_hair_is_not():
+    truth = person()
+    raw = truth.copy()
+    raw[90:96, 180:250] = np.maximum(raw[90:96, 180:250], 0.2)  # a veil from the head to the object
+    raw = np.maximum(raw, soft_disc(256, 93, 235, 12))
+    result = refine(levels(raw)).alpha
+    assert result[93, 235] <= round(0.2 * 255)
+    assert refine(levels(raw), params=RefineParams(remove_detached=False)).alpha[93, 235] == 255
+    hair = truth.copy()
+    hair[30:38, 126:129] = [[0.9], [0.8], [0.7], [0.5], [0.5], [0.6], [0.7], [0.9]]  # brighter at the tip
+    assert refine(levels(hair)).alpha[30, 127] == round(0.9 * 255)
+
+
+def test_a_haze_is_taken_from_behind_the_person():
+    truth = person(512)
+    rows, columns = np.mgrid[:512, :512]
+    haze = 0.07 * np.exp(-((np.hypot(rows - 205, columns - 256) / 200) ** 2))
+    raw, truth = levels(truth + (1 - truth) * haze), levels(truth)
+    result = refine(raw).alpha
+    edge = (truth > 0) & (truth < 255)
+    assert np.count_nonzero(result[truth == 0]) < 0.01 * np.count_nonzero(raw[truth == 0])
+    assert error(result[edge], truth[edge]) < 0.3 * error(raw[edge], truth[edge])
+
+
+def test_dips_in_the_body_are_filled():
+    truth = person()
+    raw = truth.copy()
+    raw[100:104, 120:124] = 0  # a hole
+    raw = raw * (1 - 0.5 * soft_disc(256, 110, 145, 12))  # a patch
+    raw[215:250:2, 90:160:3] *= 0.97  # speckle
+    result = refine(levels(raw))
+    assert np.array_equal(result.alpha, levels(truth))
+    assert np.array_equal(result.filled_foreground, (levels(raw) < 255) & (levels(truth) == 255))
+
+
+def test_real_openings_stay_open():
+    truth = person(512)
+    truth = truth * (1 - soft_disc(512, 200, 256, 30))  # between arm and body: large
+    strands = np.ones_like(truth)
+    for column in range(150, 200, 10):  # between strands: small, but joined with the background by the soft edge
+        strands[120:180, column] = 0.0
+        strands[60:120, column] = 0.6
+    truth = levels(truth * strands)
+    result = refine(truth).alpha
+    assert images.openings(result) == images.openings(truth) > 0
+    assert error(result, truth) < 0.5
+
+
+def test_a_band_reaches_no_deeper_than_allowed():
+    raw = person(512)
+    raw[200:208, :256] = np.minimum(raw[200:208, :256], 0.5)  # a cut from the left edge into the middle of the face
+    shallow = refine(levels(raw), params=RefineParams(depth=20)).alpha
+    deep = refine(levels(raw), params=RefineParams(depth=400)).alpha
+    assert shallow[204, 250] == 255
+    assert deep[204, 250] == 128
+
+
+def faulty(step: str) -> np.ndarray:
+    """The figure of 512 pixels with the fault that a step mends, float32."""
+    raw = person(512)
+    rows, columns = np.mgrid[:512, :512]
+    match step:
+        case "level":
+            return 0.96 * raw
+        case "remove_detached":
+            return np.maximum(raw, soft_disc(512, 60, 60, 20))
+        case "remove_halo":
+            return raw + (1 - raw) * 0.06 * np.exp(-((np.hypot(rows - 205, columns - 256) / 200) ** 2))
+        case "fill_enclosed":
+            return raw * (1 - 0.5 * soft_disc(512, 205, 152, 10))  # not deep: the depth's limit does not reach it
+        case "limit_depth":
+            raw[200:206, :256] = np.minimum(raw[200:206, :256], 0.5)
+        case "make_solid":
+            raw[190:220:2, 140:160:3] *= 0.97
+    return raw
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_each_step_mends_its_fault(step):
+    raw, truth = levels(faulty(step)), levels(person(512))
+    params = RefineParams(depth=60 if step == "limit_depth" else 100)
+    mended = error(refine(raw, params=params).alpha, truth)
+    left = error(refine(raw, params=dataclasses.replace(params, **{step: False})).alpha, truth)
+    assert mended < 0.35 * left
+
+
+@pytest.mark.parametrize("value", [0, 255])
+@pytest.mark.parametrize("shape", [(1, 1), (1, 70), (64, 64), (97, 131)])
+def test_constant_pictures_stay(value, shape):
+    alpha = np.full(shape, value, np.uint8)
+    result = refine(alpha)
+    assert np.array_equal(result.alpha, alpha)
+    assert not (result.removed_background | result.filled_foreground | result.band).any()
+
+
+def test_a_ghost_without_body_is_left_alone():
+    ghost = levels(0.5 * person())
+    assert np.array_equal(refine(ghost).alpha, ghost)
+
+
+def damaged(seed: int) -> np.ndarray:
+    """A figure with random veils, blots and noise, (64 to 140, 64 to 140) uint8."""
+    generator = np.random.default_rng(seed)
+    height, width = generator.integers(64, 140, 2)
+    alpha = cv2.resize(person(), (int(width), int(height)), interpolation=cv2.INTER_AREA)
+    field = cv2.GaussianBlur(generator.standard_normal((height, width)).astype(np.float32), (0, 0), 4)
+    alpha = alpha + generator.uniform(0, 0.3) * np.clip(field / field.std(), -3, 3) * generator.integers(0, 2)
+    where = generator.random((height, width)) < generator.uniform(0, 0.05)
+    return levels(np.clip(np.where(where, generator.random((height, width)), alpha), 0, 1))
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_invariants(seed):
+    alpha = damaged(seed)
+    before = alpha.copy()
+    result = refine(alpha)
+    assert np.array_equal(alpha, before)
+    assert result.alpha.dtype == alpha.dtype
+    assert result.alpha.shape == alpha.shape
+    masks = np.stack([result.removed_background, result.filled_foreground, result.band])
+    assert masks.dtype == bool
+    assert (masks.sum(axis=0) <= 1).all()
+    assert (result.alpha[result.removed_background] == 0).all()
+    assert (result.alpha[result.filled_foreground] == 255).all()
+    assert np.array_equal(result.band, (result.alpha > 0) & (result.alpha < 255))
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_refining_twice_changes_nothing(seed):
+    once = refine(damaged(seed)).alpha
+    assert np.abs(refine(once).alpha.astype(int) - once).max() <= 1
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), turns=st.integers(0, 3), flipped=st.booleans())
+def test_turned_and_flipped_pictures_are_refined_alike(seed, turns, flipped):
+    def turn(array):
+        return np.ascontiguousarray(np.rot90(array[:, ::-1] if flipped else array, turns))
+
+    alpha = damaged(seed)
+    first, second = turn(refine(alpha).alpha), refine(turn(alpha)).alpha
+    assert np.mean(np.abs(first.astype(int) - second) > 1) < 0.002  # the pyramid's cells may fall by a pixel
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_other_dtypes_give_the_same_matte(seed):
+    alpha = damaged(seed)
+    expected = refine(alpha).alpha
+    wide = refine(alpha.astype(np.uint16) * 257)
+    assert wide.alpha.dtype == np.uint16
+    assert np.mean(np.abs(np.rint(wide.alpha / 257) - expected) > 1) < 0.01
+    real = refine(alpha.astype(np.float32) / 255)
+    assert real.alpha.dtype == np.float32
+    assert np.mean(np.abs(np.rint(real.alpha * 255) - expected) > 1) < 0.01
+
+
+def test_the_result_scales_with_the_picture():
+    raw = np.maximum(person(512), soft_disc(512, 60, 60, 20))
+    raw = raw * (1 - 0.5 * soft_disc(512, 200, 256, 20))
+    small, large = refine(levels(raw)).alpha, refine(levels(cv2.resize(raw, (1024, 1024)))).alpha
+    assert error(cv2.resize(large, (512, 512), interpolation=cv2.INTER_AREA), small) < 1
+
+
+@pytest.mark.parametrize(
+    ("alpha", "word"),
+    [
+        (np.zeros((4, 4, 1), np.uint8), "uint8"),
+        (np.zeros((4, 4), np.int32), "int32"),
+        (np.zeros((0, 4), np.uint8), "0"),
+        (np.full((4, 4), np.nan, np.float32), "NaN"),
+        (np.full((4, 4), 1.5, np.float32), r"\[0, 1\]"),
+    ],
+)
+def test_another_alpha_is_refused(alpha, word):
+    with pytest.raises(ValueError, match=word):
+        refine(alpha)
+
+
+def test_a_colour_of_another_size_is_refused():
+    with pytest.raises(ValueError, match="colour"):
+        refine(np.zeros((4, 4), np.uint8), np.zeros((4, 5, 3), np.uint8))
+
+
+@pytest.mark.parametrize("wrong", [{"floor": 0.0}, {"ceiling": 0.01}, {"core": 0.01}, {"haze": 0.01}, {"fade": -1.0}])
+def test_wrong_parameters_are_refused(wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        RefineParams(**wrong)
+
+
+def test_clean_foreground_keeps_opaque_colour_and_takes_the_halo_off():
+    alpha = person()
+    colour = np.zeros((256, 256, 3), np.uint8)
+    colour[:] = 40, 90, 160
+    colour[levels(alpha) < 128] = 255  # a white fringe where the person is soft, and white under alpha 0
+    clean = clean_foreground(colour, levels(alpha))
+    opaque = levels(alpha) == 255
+    assert np.array_equal(clean[opaque], colour[opaque])
+    fringe = (alpha > 0) & (levels(alpha) < 128)
+    before, after = (np.abs(picture[fringe].astype(int) - [40, 90, 160]).mean() for picture in (colour, clean))
+    assert after < 0.8 * before
+    assert np.abs(clean[0, 0].astype(int) - [40, 90, 160]).max() < 20
+
+
+def test_clean_foreground_leaves_a_clean_colour():
+    for picture in portraits(4):
+        colour, alpha = picture[..., :3], picture[..., 3]
+        clean = clean_foreground(colour, alpha)
+        seen = alpha[..., None] / 255
+        change = np.abs((clean.astype(float) - colour) * seen)[alpha > 0]
+        assert change.mean() < 1
+
+
+@pytest.mark.parametrize("value", [0, 255])
+def test_clean_foreground_of_constant_alphas(value):
+    colour = np.random.default_rng(0).integers(0, 256, (40, 31, 3), dtype=np.uint8)
+    clean = clean_foreground(colour, np.full((40, 31), value, np.uint8))
+    assert np.array_equal(clean, colour)

@@ -1,0 +1,251 @@
+"""What reruns when something changes: exactly the stage that it concerns, and what depends on it.
+
+A copy of the workflow stands on outputs that are empty files, recorded as made by `snakemake --touch`; then things are
+changed one by one and a dry run tells which rules would run.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import ROOT
+
+SMALL = {"prompts": {"count": 4, "shard_size": 2}}
+
+RULES = re.compile(r"^rule (\w+):", re.MULTILINE)
+FIGURES = set(RULES.findall((ROOT / "workflow" / "rules" / "figures.smk").read_text(encoding="utf-8")))
+MODELS = {"predict_mattes", "score_mattes"}
+OF_MODELS = {
+    "plot_models",
+    "plot_capacity",
+    "plot_qualitative",
+    "tabulate_models",
+    "tabulate_capacity",
+    "build_gallery",
+}
+TRAINED = {"train_matting", *MODELS, *OF_MODELS}
+ASSEMBLED = {"assemble_dataset", *TRAINED}
+OF_VERDICTS = {
+    "score_variants",
+    "plot_mosaic",
+    "plot_refinement",
+    "plot_acceptance",
+    "plot_variants",
+    "tabulate_screening",
+    "tabulate_variants",
+    "build_gallery",
+}
+SCREENED = {"screen_portraits", *OF_VERDICTS, *ASSEMBLED}
+REFINED = {"refine_mattes", "key_mattes", "measure_portraits", *SCREENED}
+GENERATED = {"generate_portraits", *REFINED}
+EVERYTHING = {"make_prompts", "plot_attributes", *GENERATED}
+
+
+def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = os.environ | {"PATH": path}
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, env=environment)
+
+
+def dry_run(folder: Path, *arguments: str) -> dict[str, int]:
+    """Count the jobs that a run would start, by rule, the target apart."""
+    result = snakemake(folder, "--dry-run", *arguments)
+    assert result.returncode == 0, result.stdout + result.stderr
+    stats = re.search(r"^Job stats:\n(.*?)^total", result.stdout + result.stderr, re.MULTILINE | re.DOTALL)
+    counts = re.findall(r"^(\w+) +(\d+)$", stats.group(1), re.MULTILINE) if stats else []
+    return {rule: int(count) for rule, count in counts if rule != "all"}
+
+
+def write(folder: Path, **sections: object) -> None:
+    config = yaml.safe_load((ROOT / "config" / "config.yaml").read_text(encoding="utf-8"))
+    for section, values in (SMALL | sections).items():
+        config[section] = {**config[section], **values} if isinstance(values, dict) else values
+    if "prompts" in sections:
+        config["prompts"] |= SMALL["prompts"] | sections["prompts"]
+    (folder / "config" / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+
+
+def copy(folder: Path) -> None:
+    for name in ("workflow", "envs", "config", "profiles"):
+        shutil.copytree(
+            ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "rendering", "bank.yaml")
+        )
+    shutil.copyfile(ROOT / "Snakefile", folder / "Snakefile")
+    (folder / "resources" / "bank").mkdir(parents=True)
+    shutil.copyfile(ROOT / "resources" / "bank" / "bank.parquet", folder / "resources" / "bank" / "bank.parquet")
+    write(folder)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> Path:
+    """A copy of the workflow all of whose outputs are there and up to date."""
+    folder = tmp_path_factory.mktemp("finished")
+    copy(folder)
+    summary = snakemake(folder, "--summary")
+    assert summary.returncode == 0, summary.stderr
+    for line in summary.stdout.splitlines()[1:]:
+        file = folder / line.split("\t")[0]
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("made\n")
+    touched = snakemake(folder, "--touch", "--forceall", "--quiet", "all")
+    assert touched.returncode == 0, touched.stderr
+    assert dry_run(folder) == {}
+    return folder
+
+
+@pytest.fixture
+def project(finished) -> Path:
+    """The finished copy, put back as it was after the test."""
+    kept = {
+        path: path.read_bytes() for path in finished.rglob("*") if path.is_file() and ".snakemake" not in path.parts
+    }
+    yield finished
+    for path in finished.rglob("*"):
+        if path.is_file() and ".snakemake" not in path.parts and path not in kept:
+            path.unlink()
+    for path, content in kept.items():
+        if not path.is_file() or path.read_bytes() != content:
+            path.write_bytes(content)
+
+
+def test_the_sets_above_name_all_rules():
+    assert EVERYTHING - {"plot_attributes", "make_prompts"} == GENERATED
+    assert FIGURES <= EVERYTHING, FIGURES - EVERYTHING
+
+
+@pytest.mark.parametrize(
+    ("change", "rules"),
+    [
+        ({"prompts": {"seed": 77}}, EVERYTHING),
+        ({"generate": {"severity": 0.5}}, GENERATED),
+        ({"refine": {"depth": 50}}, REFINED),
+        (
+            {"key": {"clip_black": 0.2}},
+            {"key_mattes", "score_variants", "plot_variants", "tabulate_variants", *ASSEMBLED},
+        ),
+        ({"screen": {"sharpness": 0.001}}, SCREENED),
+        ({"assemble": {"limit": 3}}, ASSEMBLED),
+        ({"train": {"steps": 7}}, TRAINED),
+        ({"train": {"models": {"small-free": {"steps": 7}}}}, TRAINED - {"plot_capacity", "plot_qualitative"}),
+        ({"figures": {"rows": 3}}, {"plot_refinement", "build_gallery"}),
+        ({"plan": {"acceptance": 0.5}}, set()),
+        ({"train": {"threads": 2}}, set()),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_editing_a_section_reruns_its_stage_and_what_depends_on_it(project, change, rules):
+    write(project, **change)
+    assert set(dry_run(project)) == rules
+
+
+def test_the_settings_of_one_network_retrain_that_network_alone(project):
+    write(project, train={"models": {"small-free": {"steps": 7}}})
+    assert dry_run(project)["train_matting"] == 1
+
+
+def test_a_touched_or_freshly_checked_out_file_reruns_nothing(project):
+    later = time.time() + 5
+    for folder in ("workflow", "config", "envs"):
+        for path in (project / folder).rglob("*"):
+            os.utime(path, (later, later))
+    os.utime(project / "Snakefile", (later, later))
+    assert dry_run(project) == {}
+
+
+@pytest.mark.parametrize(
+    ("file", "rules"),
+    [
+        ("connectivity.py", REFINED),
+        ("screening.py", {"measure_portraits", *SCREENED}),
+        ("training.py", TRAINED),
+        ("generators/artifacts.py", set()),  # guarded by VERSION
+    ],
+)
+def test_an_edited_library_file_reruns_its_stages(project, file, rules):
+    path = project / "workflow" / "scripts" / "ldportrait" / file
+    path.write_text(path.read_text(encoding="utf-8") + "\n# edited\n", encoding="utf-8")
+    assert set(dry_run(project)) == rules
+
+
+def test_an_edited_script_reruns_its_rule(project):
+    path = project / "workflow" / "scripts" / "assemble_dataset.py"
+    path.write_text(path.read_text(encoding="utf-8") + "\n# edited\n", encoding="utf-8")
+    assert set(dry_run(project)) == ASSEMBLED
+
+
+def test_a_raised_backend_version_generates_again(project):
+    path = project / "workflow" / "scripts" / "ldportrait" / "generators" / "bank.py"
+    path.write_text(re.sub(r'^VERSION = ".*"', 'VERSION = "next"', path.read_text(), flags=re.MULTILINE))
+    assert set(dry_run(project)) == GENERATED
+
+
+def test_raising_the_count_reruns_no_shard_that_exists(project):
+    write(project, prompts={"count": 8})
+    jobs = dry_run(project)
+    per_shard = ["make_prompts", "generate_portraits", "refine_mattes", "key_mattes", "measure_portraits"]
+    assert {rule: jobs[rule] for rule in per_shard} == dict.fromkeys(per_shard, 2)
+
+
+def test_more_seeds_train_only_what_is_new(project):
+    write(project, compare={"seeds": [0, 1, 2]})
+    jobs = dry_run(project)
+    assert jobs["train_matting"] == 6  # four variants, and the two smaller data sets
+    assert "assemble_dataset" not in jobs
+
+
+def test_another_place_for_the_same_results_reruns_nothing(project):
+    (project / "results").rename(project / "scratch")
+    (project / "results").symlink_to("scratch")
+    try:
+        assert dry_run(project) == {}
+    finally:
+        (project / "results").unlink()
+        (project / "scratch").rename(project / "results")
+
+
+@pytest.mark.parametrize("overlay", ["paper.yaml"])
+def test_the_paper_scale_overlay_plans(tmp_path, overlay):
+    copy(tmp_path)
+    jobs = dry_run(tmp_path, "--configfile", "config/config.yaml", f"config/{overlay}")
+    assert jobs["generate_portraits"] > 400
+
+
+def test_four_hundred_shards_are_planned_quickly(tmp_path):
+    copy(tmp_path)
+    write(tmp_path, prompts={"count": 20_000, "shard_size": 50})
+    started = time.monotonic()
+    assert dry_run(tmp_path, "--quiet", "all")
+    assert time.monotonic() - started < 12  # under 4 s on an idle machine; test machines are shared
+
+
+def test_a_bad_configuration_runs_nothing(tmp_path):
+    copy(tmp_path)
+    write(tmp_path, prompts={"cuont": 3})
+    result = snakemake(tmp_path)
+    assert result.returncode == 2
+    assert "ld-portrait: The key prompts.cuont is unknown; did you mean prompts.count?" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not (tmp_path / "results").exists()
+
+
+def test_another_folder_is_refused(tmp_path):
+    copy(tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    result = snakemake(tmp_path / "elsewhere", "--snakefile", "../Snakefile", "--configfile", "../config/config.yaml")
+    assert result.returncode == 2
+    assert f"Run snakemake in {tmp_path}" in result.stderr
+
+
+def test_the_plan_prints_pictures_hours_and_disk(tmp_path):
+    copy(tmp_path)
+    result = snakemake(tmp_path, "plan", "--quiet", "all", "--config", "run=planned")
+    assert result.returncode == 0, result.stderr
+    for word in ("pictures    4 of", "core hours", "GB"):
+        assert word in result.stdout

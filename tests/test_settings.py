@@ -1,0 +1,188 @@
+"""The configuration: defaults are filled in, and each mistake is one sentence with its key."""
+
+import copy
+import re
+import shlex
+
+import pytest
+import yaml
+from conftest import ROOT, SCRIPTS
+
+from ldportrait import settings
+
+SCHEMA = yaml.safe_load((ROOT / "config" / "schema.yaml").read_text(encoding="utf-8"))
+
+
+def complete(**sections: object) -> dict:
+    return settings.complete(sections, SCHEMA)
+
+
+@pytest.fixture(autouse=True)
+def at_the_root(monkeypatch):
+    monkeypatch.chdir(ROOT)
+
+
+def test_nothing_given_is_the_default_whole():
+    config = complete()
+    assert config == settings.complete(config, SCHEMA)
+    assert config["run"] == "demo"
+    assert config["prompts"]["count"] == 96
+    settings.cross_check(config)
+
+
+def test_the_given_goes_over_the_default():
+    config = complete(prompts={"count": 5})
+    assert config["prompts"]["count"] == 5
+    assert config["prompts"]["shard_size"] == complete()["prompts"]["shard_size"]
+
+
+def test_the_given_stays_as_it_is():
+    given = {"prompts": {"count": 5}}
+    settings.complete(given, SCHEMA)
+    assert given == {"prompts": {"count": 5}}
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "paper.yaml"])
+def test_the_shipped_configurations_are_valid(name):
+    settings.complete(yaml.safe_load((ROOT / "config" / name).read_text(encoding="utf-8")), SCHEMA)
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"prompts": {"cuont": 3}}, "The key prompts.cuont is unknown; did you mean prompts.count?"),
+        ({"promts": {}}, "The key promts is unknown; did you mean prompts?"),
+        ({"prompts": {"count": "many"}}, "prompts.count must be a whole number, not 'many'."),
+        ({"prompts": {"count": 0}}, "prompts.count must be at least 1, not 0."),
+        ({"prompts": {"train": 1.5}}, "prompts.train must be at most 1, not 1.5."),
+        ({"prompts": 3}, "prompts must be a section with keys of its own, not 3."),
+        ({"prompts": {"file": 3}}, "prompts.file must be a text or null, not 3."),
+        ({"generate": {"backend": "magic"}}, r"generate.backend must be one of bank, .*, not 'magic'."),
+        ({"run": "My Run"}, r"run must match \^\[a-z0-9-\]\+\$, which 'My Run' does not."),
+        ({"compare": {"seeds": []}}, "compare.seeds needs at least 1 entry."),
+        ({"compare": {"seeds": [1, 1]}}, r"compare.seeds lists an entry twice: \[1, 1\]."),
+    ],
+)
+def test_a_mistake_is_one_sentence_with_its_key(given, sentence):
+    with pytest.raises(ValueError, match=f"^{sentence}$"):
+        settings.complete(given, SCHEMA)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"prompts": {"file": "none.txt"}}, ["prompts.file", "none.txt"]),
+        ({"prompts": {"grammar": "none.yaml"}}, ["prompts.grammar", "none.yaml"]),
+        ({"paths": {"bank": "nowhere"}}, ["paths.bank", "nowhere"]),
+        ({"screen": {"review": "none.csv"}}, ["screen.review", "none.csv"]),
+        ({"train": {"backgrounds": "none"}}, ["train.backgrounds", "none"]),
+        ({"prompts": {"train": 0.9, "val": 0.2}}, ["prompts.train", "prompts.val"]),
+        ({"generate": {"backend": "folder"}}, ["generate.pictures"]),
+        ({"assemble": {"variants": ["raw"]}}, ["compare.variants", "assemble.variants"]),
+        ({"compare": {"fractions": [50]}}, ["compare.fractions", "100"]),
+        (
+            {"generate": {"backend": "folder", "pictures": "resources"}, "prompts": {"file": "README.md"}},
+            ["prompts.file", "folder"],
+        ),
+        ({"generate": {"backend": "folder", "pictures": "resources"}}, ["truth", "folder"]),
+    ],
+)
+def test_an_impossible_combination_is_one_sentence(given, words):
+    with pytest.raises(ValueError, match=r"^[^\n]+\.$") as caught:
+        settings.cross_check(settings.complete(given, SCHEMA))
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_every_key_has_a_description_and_a_default():
+    def leaves(schema, prefix=""):
+        for key, part in schema["properties"].items():
+            assert "default" in part, f"{prefix}{key}"
+            if "properties" in part:
+                assert part["additionalProperties"] is False, f"{prefix}{key}"
+                leaves(part, f"{prefix}{key}.")
+            elif "additionalProperties" not in part or part["additionalProperties"] is False:
+                assert part["description"].endswith("."), f"{prefix}{key}"
+
+    leaves(SCHEMA)
+
+
+def test_the_grammar_fills_whole_shards_that_a_larger_count_leaves_alone():
+    sizes = [settings.source(complete(prompts={"count": count, "shard_size": 24})).sizes for count in (1, 24, 25, 97)]
+    assert sizes == [[24], [24], [24, 24], [24] * 5]
+
+
+def test_rows_added_to_a_prompt_file_change_no_full_shard(tmp_path):
+    file = tmp_path / "prompts.txt"
+    config = complete(prompts={"file": str(file), "shard_size": 2})
+    file.write_text("a close-up\nan upper body\na third\n")
+    before = settings.source(config)
+    file.write_text("a close-up\nan upper body\na third\na fourth\na fifth\n")
+    after = settings.source(config)
+    assert (before.option, before.sizes, after.sizes) == ("file", [2, 1], [2, 2, 1])
+    assert after.digests[0] == before.digests[0]
+    assert after.digests[1] != before.digests[1]
+
+
+def test_the_trainings_of_a_comparison():
+    config = complete(
+        compare={
+            "model": "small-trimap",
+            "variants": ["raw", "refined"],
+            "seeds": [3, 4],
+            "capacity_variant": "refined",
+            "fractions": [25, 100],
+            "others": ["small-free"],
+        }
+    )
+    assert [training.name for training in settings.trainings(config)] == [
+        "small-free/refined-f100-s3",
+        "small-trimap/raw-f100-s3",
+        "small-trimap/raw-f100-s4",
+        "small-trimap/refined-f025-s3",
+        "small-trimap/refined-f025-s4",
+        "small-trimap/refined-f100-s3",
+        "small-trimap/refined-f100-s4",
+    ]
+
+
+def test_options():
+    section = {"some_key": 3, "on": True, "off_it": False, "none": None, "many": ["a b", "c"], "path": "x"}
+    text = settings.options(section, "path")
+    assert shlex.split(text) == ["--many", "a b", "--many", "c", "--no-off-it", "--on", "--some-key", "3"]
+
+
+def test_options_do_not_depend_on_the_order_of_keys():
+    assert settings.options({"a": 1, "b": 2}) == settings.options({"b": 2, "a": 1})
+
+
+def test_a_network_s_own_settings_go_over_those_of_all():
+    config = copy.deepcopy(complete(train={"steps": 7, "models": {"small-free": {"steps": 9}}}))
+    assert "--steps 7" in settings.train_options(config, "small-trimap")
+    assert "--steps 9" in settings.train_options(config, "small-free")
+
+
+def test_what_depends_on_the_machine_is_no_training_option():
+    text = settings.train_options(complete(train={"threads": 3, "gpus": 0}), "small-trimap")
+    assert not re.search(r"--(threads|gpus|backgrounds|models)\b", text)
+
+
+def test_the_library_of_a_command_is_what_it_imports():
+    files = settings.library("refine_mattes")
+    assert "workflow/scripts/ldportrait/connectivity.py" in files
+    assert not any("rendering" in file or "training" in file for file in files)
+    assert all((ROOT / file).is_file() for file in files)
+
+
+def test_a_registry_counts_with_all_its_modules():
+    assert "workflow/scripts/ldportrait/benchmarks/bank.py" in settings.library("score_mattes")
+
+
+@pytest.mark.parametrize("backend", ["bank", "folder"])
+def test_every_backend_has_a_version(backend):
+    assert settings.version_of(f"generators/{backend}.py")
+
+
+def test_the_schema_allows_what_the_registries_hold():
+    models = {path.stem for path in (SCRIPTS / "ldportrait" / "generators").glob("*.py")} - {"__init__", "artifacts"}
+    assert set(SCHEMA["properties"]["generate"]["properties"]["backend"]["enum"]) == models

@@ -1,0 +1,68 @@
+"""Assembly: a data set for each variant of the mattes, all with the same accepted portraits.
+
+INPUTS
+    {R}/generated, {R}/refined, {R}/keyed   all shards
+    {R}/screened.parquet
+
+OUTPUTS
+    {R}/datasets/{variant}/checksums.sha256, and beside it train/ val/ test/, metadata.parquet, README.md, croissant.json
+    {R}/scores/variants.parquet             the data sets' mattes against exact alpha, where that is known
+"""
+
+DATASETS = expand(f"{R}/datasets/{{variant}}/checksums.sha256", variant=VARIANTS)
+
+
+rule assemble_dataset:
+    input:
+        script=f"{SCRIPTS}/assemble_dataset.py",
+        library=library("assemble_dataset"),
+        generated=shards("generated"),
+        refined=shards("refined"),
+        keyed=shards("keyed"),
+        screened=rules.screen_portraits.output.table,
+    output:
+        checksums=ensure(f"{R}/datasets/{{variant}}/checksums.sha256", non_empty=True),
+    log:
+        f"{R}/logs/assemble_dataset/{{variant}}.log",
+    benchmark:
+        f"{R}/benchmarks/assemble_dataset/{{variant}}.tsv"
+    conda:
+        "../../envs/core.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=240,
+    params:
+        run=config["run"],
+        shards=len(SHARDS),
+        options=options("assemble", "variants"),
+    shell:
+        "python {input.script} $(dirname {input.generated[0]:q}) $(dirname {input.refined[0]:q}) "
+        "$(dirname {input.keyed[0]:q}) {input.screened:q} $(dirname {output.checksums:q}) "
+        "--variant {wildcards.variant} --run {params.run} --shards {params.shards} {params.options} > {log:q} 2>&1"
+
+
+rule score_variants:
+    input:
+        script=f"{SCRIPTS}/score_variants.py",
+        library=library("score_variants"),
+        generated=shards("generated"),
+        refined=shards("refined"),
+        keyed=shards("keyed"),
+        screened=rules.screen_portraits.output.table,
+    output:
+        scores=ensure(f"{R}/scores/variants.parquet", non_empty=True),
+    log:
+        f"{R}/logs/score_variants.log",
+    conda:
+        "../../envs/core.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        run=config["run"],
+        shards=len(SHARDS),
+        variants=" ".join(f"--variants {variant}" for variant in VARIANTS if variant != "truth"),
+    shell:
+        "python {input.script} $(dirname {input.generated[0]:q}) $(dirname {input.refined[0]:q}) "
+        "$(dirname {input.keyed[0]:q}) {input.screened:q} {output.scores:q} --run {params.run} "
+        "--shards {params.shards} {params.variants} > {log:q} 2>&1"

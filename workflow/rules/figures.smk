@@ -1,0 +1,380 @@
+"""Figures, tables and the static page, from scores and manifests alone.
+
+INPUTS
+    {R}/prompts, {R}/generated, {R}/refined, {R}/measured, {R}/screened.parquet
+    {R}/scores/, {R}/predictions/
+
+OUTPUTS
+    {R}/figures/*.pdf, *.png
+    {R}/tables/*.csv, *.md, *.tex
+    {R}/index.html, and its pictures in {R}/gallery/
+"""
+
+FIGURE_NAMES = ["mosaic", "attributes", "refinement", "acceptance", "variants", "models", "capacity", "qualitative"]
+TABLE_NAMES = ["screening", "variants", "models", "capacity"]
+FIGURES = expand(f"{R}/figures/{{name}}.{{suffix}}", name=FIGURE_NAMES, suffix=["pdf", "png"])
+TABLES = expand(f"{R}/tables/{{name}}.{{suffix}}", name=TABLE_NAMES, suffix=["csv", "md", "tex"])
+SCORES = f"{R}/scores/{BENCHMARK}/{{name}}.parquet"
+COMPARISON = settings.repeated("variant", config["compare"]["variants"])
+CAPACITY = settings.repeated("fraction", config["compare"]["fractions"])
+SEEDS = settings.repeated("seed", config["compare"]["seeds"])
+MODELS = settings.repeated("model", [COMPARED, *config["compare"]["others"]])
+
+
+rule plot_mosaic:
+    input:
+        script=f"{SCRIPTS}/plot_mosaic.py",
+        library=library("plot_mosaic"),
+        refined=shards("refined"),
+        screened=rules.screen_portraits.output.table,
+    output:
+        pdf=f"{R}/figures/mosaic.pdf",
+        png=report(
+            f"{R}/figures/mosaic.png",
+            caption="../report/mosaic.rst",
+            category="Data set",
+            labels={"figure": "mosaic"},
+        ),
+    log:
+        f"{R}/logs/plot_mosaic.log",
+    conda:
+        "../../envs/figures.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        shards=len(SHARDS),
+        columns=config["figures"]["mosaic_columns"],
+        rows=config["figures"]["mosaic_rows"],
+    shell:
+        "python {input.script} $(dirname {input.refined[0]:q}) {input.screened:q} $(dirname {output.png:q})/mosaic "
+        "--shards {params.shards} --columns {params.columns} --rows {params.rows} > {log:q} 2>&1"
+
+
+rule plot_attributes:
+    input:
+        script=f"{SCRIPTS}/plot_attributes.py",
+        library=library("plot_attributes"),
+        prompts=shards("prompts", "parquet"),
+    output:
+        pdf=f"{R}/figures/attributes.pdf",
+        png=report(
+            f"{R}/figures/attributes.png",
+            caption="../report/attributes.rst",
+            category="Data set",
+            labels={"figure": "attributes of the prompts"},
+        ),
+    log:
+        f"{R}/logs/plot_attributes.log",
+    conda:
+        "../../envs/figures.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        shards=len(SHARDS),
+    shell:
+        "python {input.script} $(dirname {input.prompts[0]:q}) $(dirname {output.png:q})/attributes --shards {params.shards} > {log:q} 2>&1"
+
+
+rule plot_acceptance:
+    input:
+        script=f"{SCRIPTS}/plot_acceptance.py",
+        library=library("plot_acceptance"),
+        screened=rules.screen_portraits.output.table,
+    output:
+        pdf=f"{R}/figures/acceptance.pdf",
+        png=report(
+            f"{R}/figures/acceptance.png",
+            caption="../report/acceptance.rst",
+            category="Data set",
+            labels={"figure": "acceptance"},
+        ),
+    log:
+        f"{R}/logs/plot_acceptance.log",
+    conda:
+        "../../envs/figures.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    shell:
+        "python {input.script} {input.screened:q} $(dirname {output.png:q})/acceptance > {log:q} 2>&1"
+
+
+rule plot_refinement:
+    input:
+        script=f"{SCRIPTS}/plot_refinement.py",
+        library=library("plot_refinement"),
+        generated=shards("generated"),
+        refined=shards("refined"),
+        screened=rules.screen_portraits.output.table,
+    output:
+        pdf=f"{R}/figures/refinement.pdf",
+        png=report(
+            f"{R}/figures/refinement.png",
+            caption="../report/refinement.rst",
+            category="Refinement",
+            labels={"figure": "before and after"},
+        ),
+    log:
+        f"{R}/logs/plot_refinement.log",
+    conda:
+        "../../envs/figures.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        shards=len(SHARDS),
+        rows=config["figures"]["rows"],
+    shell:
+        "python {input.script} $(dirname {input.generated[0]:q}) $(dirname {input.refined[0]:q}) {input.screened:q} "
+        "$(dirname {output.png:q})/refinement --shards {params.shards} --rows {params.rows} > {log:q} 2>&1"
+
+
+rule plot_variants:
+    input:
+        script=f"{SCRIPTS}/plot_variants.py",
+        library=library("plot_variants"),
+        scores=rules.score_variants.output.scores,
+    output:
+        pdf=f"{R}/figures/variants.pdf",
+        png=report(
+            f"{R}/figures/variants.png",
+            caption="../report/variants.rst",
+            category="Refinement",
+            labels={"figure": "error by variant"},
+        ),
+    log:
+        f"{R}/logs/plot_variants.log",
+    conda:
+        "../../envs/figures.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    shell:
+        "python {input.script} {input.scores:q} $(dirname {output.png:q})/variants > {log:q} 2>&1"
+
+
+rule plot_models:
+    input:
+        script=f"{SCRIPTS}/plot_models.py",
+        library=library("plot_models"),
+        scores=of_models(SCORES, COMPARED),
+    output:
+        pdf=f"{R}/figures/models.pdf",
+        png=report(
+            f"{R}/figures/models.png",
+            caption="../report/models.rst",
+            category="Models",
+            labels={"figure": "error by training variant"},
+        ),
+    log:
+        f"{R}/logs/plot_models.log",
+    conda:
+        "../../envs/figures.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        benchmark=BENCHMARK,
+        models=f"--model {COMPARED} {COMPARISON} {SEEDS}",
+    shell:
+        "python {input.script} $(dirname {output.png:q})/models $(dirname $(dirname {output.png:q}))/scores "
+        "--benchmark {params.benchmark} {params.models} > {log:q} 2>&1"
+
+
+rule plot_capacity:
+    input:
+        script=f"{SCRIPTS}/plot_capacity.py",
+        library=library("plot_capacity"),
+        scores=of_models(SCORES, COMPARED),
+    output:
+        pdf=f"{R}/figures/capacity.pdf",
+        png=report(
+            f"{R}/figures/capacity.png",
+            caption="../report/capacity.rst",
+            category="Models",
+            labels={"figure": "error by data-set size"},
+        ),
+    log:
+        f"{R}/logs/plot_capacity.log",
+    conda:
+        "../../envs/figures.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        benchmark=BENCHMARK,
+        models=f"--model {COMPARED} --variant {config['compare']['capacity_variant']} {CAPACITY} {SEEDS}",
+    shell:
+        "python {input.script} $(dirname {output.png:q})/capacity $(dirname $(dirname {output.png:q}))/scores "
+        "--benchmark {params.benchmark} {params.models} > {log:q} 2>&1"
+
+
+rule plot_qualitative:
+    input:
+        script=f"{SCRIPTS}/plot_qualitative.py",
+        library=library("plot_qualitative"),
+        predictions=of_models(f"{R}/predictions/{BENCHMARK}/{{name}}/predictions.parquet", COMPARED),
+        bank=BANK,
+    output:
+        pdf=f"{R}/figures/qualitative.pdf",
+        png=report(
+            f"{R}/figures/qualitative.png",
+            caption="../report/qualitative.rst",
+            category="Models",
+            labels={"figure": "mattes of the models"},
+        ),
+    log:
+        f"{R}/logs/plot_qualitative.log",
+    conda:
+        "../../envs/figures.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        benchmark=BENCHMARK,
+        models=f"--model {COMPARED} {COMPARISON} --seed {config['compare']['seeds'][0]}",
+        rows=config["figures"]["rows"],
+    shell:
+        "python {input.script} $(dirname {output.png:q})/qualitative $(dirname $(dirname {output.png:q}))/predictions "
+        "--benchmark {params.benchmark} --root $(dirname {input.bank:q}) {params.models} --rows {params.rows} > {log:q} 2>&1"
+
+
+rule tabulate_screening:
+    input:
+        script=f"{SCRIPTS}/tabulate_screening.py",
+        library=library("tabulate_screening"),
+        screened=rules.screen_portraits.output.table,
+    output:
+        csv=report(
+            f"{R}/tables/screening.csv",
+            caption="../report/table_screening.rst",
+            category="Data set",
+            labels={"table": "screening"},
+        ),
+        md=f"{R}/tables/screening.md",
+        tex=f"{R}/tables/screening.tex",
+    log:
+        f"{R}/logs/tabulate_screening.log",
+    conda:
+        "../../envs/figures.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    shell:
+        "python {input.script} {input.screened:q} $(dirname {output.csv:q})/screening > {log:q} 2>&1"
+
+
+rule tabulate_variants:
+    input:
+        script=f"{SCRIPTS}/tabulate_variants.py",
+        library=library("tabulate_variants"),
+        scores=rules.score_variants.output.scores,
+    output:
+        csv=report(
+            f"{R}/tables/variants.csv",
+            caption="../report/table_variants.rst",
+            category="Refinement",
+            labels={"table": "error by variant"},
+        ),
+        md=f"{R}/tables/variants.md",
+        tex=f"{R}/tables/variants.tex",
+    log:
+        f"{R}/logs/tabulate_variants.log",
+    conda:
+        "../../envs/figures.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    shell:
+        "python {input.script} {input.scores:q} $(dirname {output.csv:q})/variants > {log:q} 2>&1"
+
+
+rule tabulate_models:
+    input:
+        script=f"{SCRIPTS}/tabulate_models.py",
+        library=library("tabulate_models"),
+        scores=of_models(SCORES),
+    output:
+        csv=report(
+            f"{R}/tables/models.csv",
+            caption="../report/table_models.rst",
+            category="Models",
+            labels={"table": "error by training variant"},
+        ),
+        md=f"{R}/tables/models.md",
+        tex=f"{R}/tables/models.tex",
+    log:
+        f"{R}/logs/tabulate_models.log",
+    conda:
+        "../../envs/figures.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        benchmark=BENCHMARK,
+        models=f"{MODELS} {COMPARISON} {SEEDS}",
+        note=config["figures"]["note"],
+    shell:
+        "python {input.script} $(dirname {output.csv:q})/models $(dirname $(dirname {output.csv:q}))/scores "
+        "--benchmark {params.benchmark} {params.models} --note {params.note:q} > {log:q} 2>&1"
+
+
+rule tabulate_capacity:
+    input:
+        script=f"{SCRIPTS}/tabulate_capacity.py",
+        library=library("tabulate_capacity"),
+        scores=of_models(SCORES, COMPARED),
+    output:
+        csv=report(
+            f"{R}/tables/capacity.csv",
+            caption="../report/table_capacity.rst",
+            category="Models",
+            labels={"table": "error by data-set size"},
+        ),
+        md=f"{R}/tables/capacity.md",
+        tex=f"{R}/tables/capacity.tex",
+    log:
+        f"{R}/logs/tabulate_capacity.log",
+    conda:
+        "../../envs/figures.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        benchmark=BENCHMARK,
+        models=f"--model {COMPARED} --variant {config['compare']['capacity_variant']} {CAPACITY} {SEEDS}",
+    shell:
+        "python {input.script} $(dirname {output.csv:q})/capacity $(dirname $(dirname {output.csv:q}))/scores "
+        "--benchmark {params.benchmark} {params.models} > {log:q} 2>&1"
+
+
+rule build_gallery:
+    input:
+        script=f"{SCRIPTS}/build_gallery.py",
+        library=library("build_gallery"),
+        template=f"{SCRIPTS}/ldportrait/gallery.html.jinja",
+        generated=shards("generated"),
+        refined=shards("refined"),
+        screened=rules.screen_portraits.output.table,
+        measured=shards("measured", "parquet"),
+        figures=FIGURES,
+        tables=TABLES,
+    output:
+        page=ensure(f"{R}/index.html", non_empty=True),
+    log:
+        f"{R}/logs/build_gallery.log",
+    conda:
+        "../../envs/figures.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=120,
+    params:
+        run=config["run"],
+        shards=len(SHARDS),
+        limit=config["figures"]["gallery_limit"],
+    shell:
+        "python {input.script} $(dirname {input.generated[0]:q}) $(dirname {input.refined[0]:q}) {input.screened:q} "
+        "$(dirname {input.measured[0]:q}) $(dirname {input.figures[0]:q}) $(dirname {input.tables[0]:q}) {output.page:q} "
+        "--run {params.run} --shards {params.shards} --limit {params.limit} > {log:q} 2>&1"

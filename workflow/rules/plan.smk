@@ -1,0 +1,31 @@
+"""The plan: what a run will take, printed before it is started (snakemake plan).
+
+INPUTS
+    none but the configuration
+
+OUTPUTS
+    none: it prints
+"""
+
+
+rule plan:
+    input:
+        script=f"{SCRIPTS}/plan_run.py",
+    log:
+        f"{R}/logs/plan.log",
+    localrule: True
+    conda:
+        "../../envs/core.yaml"
+    params:
+        options=options("plan"),
+        pictures=sum(SOURCE.sizes),
+        shards=len(SHARDS),
+        size=config["generate"]["size"],
+        gpus=config["generate"]["gpus"],
+        variants=len(VARIANTS),
+        trainings=len(TRAININGS),
+        limit=config["assemble"]["limit"],
+    shell:
+        "python {input.script} --pictures {params.pictures} --shards {params.shards} --size {params.size} "
+        "--gpus {params.gpus} --variants {params.variants} --trainings {params.trainings} --limit {params.limit} "
+        "{params.options} | tee {log:q}"

@@ -1,0 +1,28 @@
+"""Scores: predictions against the benchmark's true alpha, whole picture and unknown region.
+
+INPUTS
+    {R}/predictions/{benchmark}/{model}/{variant}-f{percent}-s{seed}/
+
+OUTPUTS
+    {R}/scores/{benchmark}/{model}/{variant}-f{percent}-s{seed}.parquet     long form: item, region, metric, value
+"""
+
+
+rule score_mattes:
+    input:
+        script=f"{SCRIPTS}/score_mattes.py",
+        library=library("score_mattes"),
+        predictions=rules.predict_mattes.output.table,
+        bank=BANK,
+    output:
+        scores=ensure(f"{R}/scores/{{benchmark}}/{{model}}/{{variant}}-f{{percent}}-s{{seed}}.parquet", non_empty=True),
+    log:
+        f"{R}/logs/score_mattes/{{benchmark}}/{{model}}/{{variant}}-f{{percent}}-s{{seed}}.log",
+    conda:
+        "../../envs/core.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=60,
+    shell:
+        "python {input.script} $(dirname {input.predictions:q}) {output.scores:q} "
+        "--benchmark {wildcards.benchmark} --root $(dirname {input.bank:q}) > {log:q} 2>&1"

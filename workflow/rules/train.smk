@@ -1,0 +1,72 @@
+"""Training: a matting model from a data set, or from a nested part of it.
+
+INPUTS
+    {R}/datasets/{variant}/
+    train.backgrounds                       pictures to lay portraits over; else the bank's
+
+OUTPUTS
+    {R}/models/{model}/{variant}-f{percent}-s{seed}/model.safetensors, model.json, log.csv
+    ({R}/.partial/models/... holds checkpoints while a training runs, so that a killed one goes on)
+"""
+
+
+rule train_matting:
+    input:
+        script=f"{SCRIPTS}/train_matting.py",
+        library=library("train_matting"),
+        dataset=f"{R}/datasets/{{variant}}/checksums.sha256",
+        backgrounds=config["train"]["backgrounds"] or BANK,
+    output:
+        weights=ensure(f"{R}/models/{{model}}/{{variant}}-f{{percent}}-s{{seed}}/model.safetensors", non_empty=True),
+        info=ensure(f"{R}/models/{{model}}/{{variant}}-f{{percent}}-s{{seed}}/model.json", non_empty=True),
+        log=ensure(f"{R}/models/{{model}}/{{variant}}-f{{percent}}-s{{seed}}/log.csv", non_empty=True),
+    log:
+        f"{R}/logs/train_matting/{{model}}/{{variant}}-f{{percent}}-s{{seed}}.log",
+    benchmark:
+        f"{R}/benchmarks/train_matting/{{model}}/{{variant}}-f{{percent}}-s{{seed}}.tsv"
+    conda:
+        "../../envs/train.yaml"
+    threads: config["train"]["threads"]
+    resources:
+        gpu=config["train"]["gpus"],
+        mem_mb=3000,
+        runtime=1440,
+    params:
+        run=config["run"],
+        options=lambda wildcards: settings.train_options(config, wildcards.model),
+    shell:
+        "python {input.script} $(dirname {input.dataset:q}) $(dirname {output.info:q}) --model {wildcards.model} "
+        "--run {params.run} --fraction $((10#{wildcards.percent})) --seed {wildcards.seed} "
+        "--backgrounds {input.backgrounds:q} --gpus {resources.gpu} --threads {threads} "
+        "{params.options} > {log:q} 2>&1"
+
+
+rule predict_mattes:
+    input:
+        script=f"{SCRIPTS}/predict_mattes.py",
+        library=library("predict_mattes"),
+        model=rules.train_matting.output.info,
+        weights=rules.train_matting.output.weights,
+        bank=BANK,
+    output:
+        table=ensure(
+            f"{R}/predictions/{{benchmark}}/{{model}}/{{variant}}-f{{percent}}-s{{seed}}/predictions.parquet",
+            non_empty=True,
+        ),
+    log:
+        f"{R}/logs/predict_mattes/{{benchmark}}/{{model}}/{{variant}}-f{{percent}}-s{{seed}}.log",
+    benchmark:
+        f"{R}/benchmarks/predict_mattes/{{benchmark}}/{{model}}/{{variant}}-f{{percent}}-s{{seed}}.tsv"
+    conda:
+        "../../envs/train.yaml"
+    threads: config["train"]["threads"]
+    resources:
+        gpu=config["train"]["gpus"],
+        mem_mb=3000,
+        runtime=120,
+    params:
+        run=config["run"],
+    shell:
+        "python {input.script} $(dirname {input.model:q}) $(dirname {output.table:q}) "
+        "--benchmark {wildcards.benchmark} --root $(dirname {input.bank:q}) --run {params.run} "
+        "--gpus {resources.gpu} --threads {threads} > {log:q} 2>&1"

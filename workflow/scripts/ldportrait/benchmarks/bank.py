@@ -1,0 +1,62 @@
+"""The bank as a benchmark: its portraits of a split over its backgrounds of that split, with exact alpha.
+
+Portrait i stands before background i mod n. The test split is 32 portraits before 12 backgrounds.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from ldportrait import images, shards, trimaps
+
+BAND = 0.01  # the trimap's unknown region is widened by this share of the longer side
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A portrait before a background; `item` is the portrait's id."""
+
+    item: str
+    portrait: Path
+    background: Path
+
+
+def items(root: Path, split: str = "test") -> list[Sample]:
+    """List the samples of a split in order of id. ValueError if the bank has none."""
+    table = shards.read_table(Path(root, "bank.parquet"))
+    table = table[table.split == split].sort_values("id")
+    portraits, backgrounds = (table[table.kind == kind] for kind in ("portrait", "background"))
+    if portraits.empty or backgrounds.empty:
+        raise ValueError(f"The bank at {root} has no portraits or no backgrounds of the split {split!r}.")
+    behind = [Path(root, path) for path in backgrounds.path]
+    return [
+        Sample(row.id, Path(root, row.path), behind[index % len(behind)])
+        for index, row in enumerate(portraits.itertuples())
+    ]
+
+
+def load(sample: Sample) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return a sample's picture (H, W, 3), alpha (H, W) and trimap (H, W), all uint8."""
+    rgba = images.read_rgba(sample.portrait)
+    alpha = np.ascontiguousarray(rgba[..., 3])
+    background = cover(images.read_rgb(sample.background), alpha.shape)
+    return images.composite(rgba, background), alpha, trimap(alpha)
+
+
+def trimap(alpha: np.ndarray) -> np.ndarray:
+    """The trimap of a true alpha (H, W) uint8: fractional pixels, widened both ways by BAND."""
+    reach = max(1, round(BAND * max(alpha.shape)))
+    return trimaps.from_alpha(alpha, reach, reach)
+
+
+def cover(picture: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Scale an (H, W, 3) picture until it just covers `shape`, and crop its centre."""
+    (height, width), (rows, columns) = picture.shape[:2], shape
+    scale = max(rows / height, columns / width)
+    size = (max(columns, round(width * scale)), max(rows, round(height * scale)))
+    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    scaled = cv2.resize(picture, size, interpolation=method) if scale != 1 else picture
+    top, left = (scaled.shape[0] - rows) // 2, (scaled.shape[1] - columns) // 2
+    return scaled[top : top + rows, left : left + columns]

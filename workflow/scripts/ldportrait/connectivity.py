@@ -1,0 +1,355 @@
+"""The matte refinement: connectivity decides what is background, foreground and edge; the edge's alpha is kept.
+
+A generated matte is fine along the portrait's edge and wrong away from it: dust, stray objects and a haze in the
+background, veils, patches and pinholes in the body. A portrait hangs together, and so does what surrounds it. That is
+enough to tell the three apart:
+
+1. *Levels.* The picture's own opaque and clear levels are moved to 1 and 0 (`level`).
+2. *Haze.* Faint alpha at some distance from any stronger alpha is no part of the person. It is removed, and so is its
+   share of the soft edge that it surrounds: the haze is continued into the edge and taken from under it
+   (`remove_halo`), so that the edge meets 0.
+3. *Core.* The largest connected region of nearly opaque pixels is the person's body.
+4. *Background.* What is not connected with the core is removed (`remove_detached`). Connectivity is taken at all
+   levels at once: grey reconstruction of alpha from the core gives, per pixel, the highest level at which it hangs
+   together with the core, which is the continuous form of the Conn metric's connectivity. A region that stands out
+   above that level by more than hair does is an object joined to the person by a veil alone, and is brought down.
+5. *Foreground.* The clear regions that are real are those that reach the frame, that are large, or that hang together
+   with such ones through the soft edge; through them alone a band of fractional alpha may enter the person, and only
+   to a depth. Every other dip in alpha is enclosed by the body and is filled (`fill_enclosed`, `limit_depth`). Nearly
+   opaque alpha away from the band is speckle, and becomes opaque (`make_solid`).
+6. *Band.* All that is left is the soft edge, whose alpha is the generated one.
+
+Steps 4 and 5 are each other's mirror image, with background and foreground, 0 and 1 exchanged.
+"""
+
+import functools
+from dataclasses import dataclass
+
+import cc3d
+import cv2
+import numpy as np
+import SimpleITK
+
+from ldportrait.images import unpremultiply
+
+FULL_SCALE = {"uint8": 255.0, "uint16": 65535.0, "float32": 1.0, "float64": 1.0}
+REFERENCE = 1024  # lengths and areas are in pixels of a 1024 x 1024 picture
+MOST_LEVELLED = 0.1  # an opaque or clear level further off than this is no levelling error
+HAZE_FAR = 3.0  # in `fade`: how far from the edge a haze must be seen
+HAZE_FALL = 6.0  # by how much it may have fallen off there
+HAZE_GAIN = 1.3  # by how much it is denser in the edge than right beside it
+HAZE_LEAST = 0.002  # less than this is none
+MOST_ROUNDS = 8
+TRUST = 0.03  # of a soft pixel: it counts as much as its surroundings where alpha² is this
+
+
+@dataclass(frozen=True)
+class RefineParams:
+    """What the refinement may change. Lengths and areas are in pixels of a 1024 x 1024 picture and scale with its size.
+
+    core: alpha from which a pixel may belong to the opaque body.
+    floor: alpha up to which a pixel is clear: background, if it is connected with it, or halo.
+    ceiling: alpha from which a pixel is nearly opaque: foreground, or speckle in it.
+    haze: alpha up to which a smooth haze around the person is looked for.
+    stand_out: by how much a detached object's alpha exceeds the level at which it hangs together with the body.
+    object_area: from this area on, what stands out is an object and not the tips of hairs.
+    fade: how far faint alpha may reach beyond stronger alpha, and nearly opaque alpha from the band.
+    depth: how far the band may reach from clear background into the person.
+    opening_area: an enclosed clear region from this area on is a real opening, even with a hard edge.
+    level, remove_detached, remove_halo, fill_enclosed, limit_depth, make_solid: the steps, to be left out one by one.
+    """
+
+    core: float = 0.9
+    floor: float = 0.05
+    ceiling: float = 0.95
+    haze: float = 0.1
+    stand_out: float = 0.3
+    object_area: float = 200.0
+    fade: float = 3.0
+    depth: float = 100.0
+    opening_area: float = 600.0
+    level: bool = True
+    remove_detached: bool = True
+    remove_halo: bool = True
+    fill_enclosed: bool = True
+    limit_depth: bool = True
+    make_solid: bool = True
+
+    def __post_init__(self) -> None:
+        if not 0 < self.floor < self.ceiling < 1:
+            raise ValueError(f"floor and ceiling must be 0 < floor < ceiling < 1, not {self.floor} and {self.ceiling}.")
+        if not self.floor <= self.haze < self.ceiling:
+            raise ValueError(f"haze must be at least floor and below ceiling, not {self.haze}.")
+        if not self.floor < self.core <= 1:
+            raise ValueError(f"core must lie above floor and be at most 1, not {self.core}.")
+        for name in ("stand_out", "object_area", "fade", "depth", "opening_area"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"{name} must be at least 0, not {getattr(self, name)}.")
+
+
+@dataclass(frozen=True)
+class RefineResult:
+    """A refined alpha (H, W) of the input's dtype, and what became of its pixels: three disjoint (H, W) bool masks.
+
+    removed_background: above 0 before, 0 now. filled_foreground: below 1 before, 1 now. band: fractional now.
+    """
+
+    alpha: np.ndarray
+    removed_background: np.ndarray
+    filled_foreground: np.ndarray
+    band: np.ndarray
+
+
+def refine(alpha: np.ndarray, rgb: np.ndarray | None = None, params: RefineParams | None = None) -> RefineResult:
+    """Refine a generated matte by connectivity.
+
+    `alpha` is (H, W) uint8, uint16, float32 or float64, the floats in [0, 1]; `rgb` (H, W, 3) is checked for its size
+    and not used. An alpha without any nearly opaque pixel has no body to build on and is returned as it is. Raises
+    ValueError for another shape or dtype, for NaN and for values outside [0, 1].
+    """
+    params = params or RefineParams()
+    before = _unit(alpha)
+    if rgb is not None and rgb.shape != (*alpha.shape, 3):
+        raise ValueError(f"A colour of shape {rgb.shape} does not belong to an alpha of shape {alpha.shape}.")
+    step = 0 if alpha.dtype.kind == "f" else 1 / FULL_SCALE[alpha.dtype.name]
+    result = _as(_refined(before, params, step), alpha.dtype)
+    clear, opaque = result == 0, result == FULL_SCALE[alpha.dtype.name]
+    return RefineResult(
+        alpha=result,
+        removed_background=clear & (alpha != 0),
+        filled_foreground=opaque & (alpha != FULL_SCALE[alpha.dtype.name]),
+        band=~(clear | opaque),
+    )
+
+
+def _refined(alpha: np.ndarray, params: RefineParams, step: float) -> np.ndarray:
+    """The method on (H, W) float32 in [0, 1], whose levels lie `step` apart.
+
+    What one step removes or fills can leave a little for another, so all are repeated until nothing changes: mostly
+    that is found in the second round, and a refined matte stays as it is when it is refined again.
+    """
+    if not (alpha >= params.core).any():
+        return alpha
+    if params.level:
+        alpha = _stepped(levelled(alpha), step)
+    scale = float(np.sqrt(alpha.size)) / REFERENCE
+    for _ in range(MOST_ROUNDS):
+        before, alpha = alpha, _round(alpha, params, scale, step)
+        if np.array_equal(before, alpha):
+            break
+    return alpha
+
+
+def _round(alpha: np.ndarray, params: RefineParams, scale: float, step: float) -> np.ndarray:
+    """One round of the steps after levelling."""
+    if params.remove_halo:
+        alpha = without_faint(_stepped(without_haze(alpha, params, scale), step), params, scale)
+    if params.remove_detached:
+        core = largest(alpha >= params.core)
+        alpha = attached(alpha, core, params.floor)
+        alpha = without_objects(alpha, core, params.stand_out, params.object_area * scale**2, scale)
+    dips = alpha < params.ceiling
+    clear = real_background(alpha, dips, params.floor, params.opening_area * scale**2)
+    if params.fill_enclosed:
+        alpha = np.where(dips & ~joined(dips, clear), 1, alpha)
+    if params.limit_depth:
+        alpha = np.where(near(clear, params.depth * scale), alpha, 1)
+    if params.make_solid:
+        alpha = np.where(near(alpha < params.ceiling, params.fade * scale), alpha, 1)
+    return alpha.astype(np.float32, copy=False)
+
+
+def levelled(alpha: np.ndarray) -> np.ndarray:
+    """Move the picture's clear and opaque levels to 0 and 1: alpha' = (alpha - clear) / (opaque - clear).
+
+    The levels are the medians of what is nearly clear and nearly opaque; an exact matte's are 0 and 1, and nothing
+    moves.
+    """
+    low, high = alpha[alpha < MOST_LEVELLED], alpha[alpha > 1 - MOST_LEVELLED]
+    clear = float(np.median(low)) if low.size else 0.0
+    opaque = float(np.median(high)) if high.size else 1.0
+    if (clear, opaque) == (0.0, 1.0):
+        return alpha
+    return np.clip((alpha - clear) / (opaque - clear), 0, 1).astype(np.float32)
+
+
+def without_haze(alpha: np.ndarray, params: RefineParams, scale: float) -> np.ndarray:
+    """Take a smooth haze away from behind the person: alpha' = (alpha - h) / (1 - h), the inverse of `alpha over h`.
+
+    The haze h is seen where alpha is at most `haze` and no stronger alpha is near; its level is continued from there
+    into the edge, where it is denser (`HAZE_GAIN`). It must be seen farther off as well (`HAZE_FAR`), or else it is the
+    soft end of the edge itself; h is at most HAZE_FALL times what is seen there.
+    """
+    strong = alpha > params.haze
+    if not strong.any():
+        return alpha
+    away = cv2.distanceTransform((~strong).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
+    seen, far = away > max(1.0, params.fade * scale), away > HAZE_FAR * params.fade * scale
+    if not alpha[far].any():
+        return alpha
+    haze = np.minimum(HAZE_GAIN * continued(alpha, seen, scale), HAZE_FALL * continued(alpha, far, scale))
+    haze = np.clip(haze, 0, 0.5)
+    haze = np.where(far, alpha, np.where(seen & (haze > HAZE_LEAST), alpha, haze))
+    return np.clip((alpha - haze) / (1 - haze), 0, 1)
+
+
+def without_faint(alpha: np.ndarray, params: RefineParams, scale: float) -> np.ndarray:
+    """Remove alpha up to the floor that is away from any above it, and alpha up to `haze` where haze is looked for."""
+    kept = near(alpha > params.floor, params.fade * scale) & near(alpha > params.haze, HAZE_FAR * params.fade * scale)
+    return np.where(kept, alpha, 0)
+
+
+def continued(alpha: np.ndarray, seen: np.ndarray, scale: float) -> np.ndarray:
+    """Continue alpha from the pixels where it is seen into all others, smoothly, by a pyramid of weighted averages."""
+    cell = max(1, round(4 * scale))
+    small = (max(1, round(alpha.shape[1] / cell)), max(1, round(alpha.shape[0] / cell)))
+    weight = cv2.resize(seen.astype(np.float32), small, interpolation=cv2.INTER_AREA)
+    total = cv2.resize(np.where(seen, alpha, 0).astype(np.float32), small, interpolation=cv2.INTER_AREA)
+    levels = [(cv2.GaussianBlur(total, (0, 0), 1), cv2.GaussianBlur(weight, (0, 0), 1))]
+    while max(levels[-1][0].shape) > 1:
+        half = tuple(max(1, side // 2) for side in levels[-1][0].shape[::-1])
+        levels.append(tuple(cv2.resize(array, half, interpolation=cv2.INTER_AREA) for array in levels[-1]))
+    total, weight = levels.pop()
+    mean = total / np.maximum(weight, 1e-9)
+    for total, weight in reversed(levels):
+        around = cv2.resize(mean, total.shape[::-1], interpolation=cv2.INTER_LINEAR)
+        mean = (total + 0.02 * around) / (weight + 0.02)
+    return cv2.resize(mean, alpha.shape[::-1], interpolation=cv2.INTER_LINEAR)
+
+
+def labelled(mask: np.ndarray, connectivity: int) -> tuple[np.ndarray, int]:
+    """Label the 4- or 8-connected regions of a mask: (labels (H, W), 0 outside; the highest label)."""
+    labels = cc3d.connected_components(mask, connectivity=connectivity, binary_image=True)
+    return labels, int(labels.max())  # the count that cc3d gives is too small at times, with gaps in the labels
+
+
+def largest(mask: np.ndarray) -> np.ndarray:
+    """Keep the largest 8-connected region of a mask; of equally large ones all, so that no corner is preferred."""
+    labels, count = labelled(mask, 8)
+    if count < 2:
+        return mask
+    areas = np.bincount(labels.ravel(), minlength=count + 1)
+    areas[0] = 0
+    return (areas == areas.max())[labels]
+
+
+def joined(mask: np.ndarray, seeds: np.ndarray) -> np.ndarray:
+    """Keep the 8-connected regions of a mask that hold a seed: binary reconstruction."""
+    labels, count = labelled(mask, 8)
+    kept = np.zeros(count + 1, bool)
+    kept[labels[seeds & mask]] = True
+    kept[0] = False
+    return kept[labels]
+
+
+def near(mask: np.ndarray, distance: float) -> np.ndarray:
+    """The pixels at most `distance` pixels (at least one) away from a mask; everything, if the mask is empty."""
+    if not mask.any():
+        return np.ones_like(mask)
+    away = cv2.distanceTransform((~mask).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
+    return away <= max(distance, 1.0)
+
+
+def attached(alpha: np.ndarray, core: np.ndarray, floor: float) -> np.ndarray:
+    """Remove the islands: regions above the floor that are not connected with the core."""
+    above = alpha > floor
+    return np.where(above & ~joined(above, core), 0, alpha)
+
+
+def without_objects(alpha: np.ndarray, core: np.ndarray, stand_out: float, area: float, scale: float) -> np.ndarray:
+    """Lower objects that a veil joins to the body to the level at which they hang together with it.
+
+    R = reconstruction by dilation of alpha from the core; a region of alpha - R > stand_out whose area is at least
+    `area` becomes R. Smaller ones are hairs that are brighter at the tip than on the way there. Objects are large, so
+    R is taken on the picture at half the reference's size.
+    """
+    cell = max(1, round(2 * scale))
+    coarse = pooled(alpha, cell)
+    level = connected_level(coarse, pooled(core.astype(np.float32), cell) > 0)
+    labels, count = labelled(coarse - level > stand_out, 8)
+    objects = np.bincount(labels.ravel(), minlength=count + 1) >= max(1.0, area / cell**2)
+    objects[0] = False
+    if not objects.any():
+        return alpha
+    lowered = np.where(joined(coarse > level, objects[labels]), level, 1).astype(np.float32)
+    lowered = cv2.resize(lowered, None, fx=cell, fy=cell, interpolation=cv2.INTER_NEAREST)
+    return np.minimum(alpha, lowered[: alpha.shape[0], : alpha.shape[1]])
+
+
+def pooled(array: np.ndarray, cell: int) -> np.ndarray:
+    """The largest value in each square of `cell` x `cell` pixels; a last one that is not full is filled with 0."""
+    if cell == 1:
+        return array
+    height, width = (-side % cell for side in array.shape)
+    padded = np.pad(array, ((0, height), (0, width)))
+    shifted = (padded[row::cell, column::cell] for row in range(cell) for column in range(cell))
+    return np.ascontiguousarray(functools.reduce(np.maximum, shifted))
+
+
+def connected_level(alpha: np.ndarray, core: np.ndarray) -> np.ndarray:
+    """Per pixel the highest level at which it is 8-connected with the core: grey reconstruction by dilation."""
+    marker = SimpleITK.GetImageFromArray(np.where(core, alpha, 0))
+    level = SimpleITK.ReconstructionByDilation(marker, SimpleITK.GetImageFromArray(alpha), fullyConnected=True)
+    return SimpleITK.GetArrayFromImage(level)
+
+
+def real_background(alpha: np.ndarray, dips: np.ndarray, floor: float, area: float) -> np.ndarray:
+    """The clear pixels that are background and not a fault of the body, (H, W) bool.
+
+    A clear region (alpha <= floor, 4-connected) is real if it touches the frame or has at least `area` pixels; and so
+    is every other that is connected with a real one through `dips`, such as a gap between hairs.
+    """
+    clear = alpha <= floor
+    labels, count = labelled(clear, 4)
+    if not count:
+        return clear
+    real = np.bincount(labels.ravel(), minlength=count + 1) >= area
+    for side in (labels[0], labels[-1], labels[:, 0], labels[:, -1]):
+        real[side] = True
+    real[0] = False
+    return clear & joined(dips, real[labels])
+
+
+def clean_foreground(rgb: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    """Make the colour clean where alpha is fractional, and extend it under alpha 0: no halo on any background.
+
+    The colour of a soft pixel is drawn towards that of the opaque pixels around it, more so the less opaque it is;
+    under alpha 0 it is theirs alone: F = (t C + p F_around) / (t + p) with t = alpha² and p = TRUST (1 - t). Opaque
+    pixels stay as they are, and so does a picture without any alpha. `rgb` is (H, W, 3) uint8, `alpha` (H, W) of any
+    dtype that `refine` takes; returns (H, W, 3) uint8. Raises ValueError for others.
+    """
+    weight = _unit(alpha)
+    if rgb.dtype != np.uint8 or rgb.shape != (*alpha.shape, 3):
+        raise ValueError(f"A colour is (H, W, 3) uint8 like its alpha, not {rgb.shape} {rgb.dtype}.")
+    if not weight.any():
+        return rgb.copy()
+    trusted = weight * weight
+    half = tuple(max(1, side // 2) for side in alpha.shape[::-1])
+    coarse = cv2.resize(rgb * trusted[..., None], half, interpolation=cv2.INTER_AREA)
+    around = unpremultiply(coarse, cv2.resize(trusted, half, interpolation=cv2.INTER_AREA))
+    around = cv2.resize(around, alpha.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    clean = np.where(weight[..., None] == 1, rgb, np.rint(np.clip(around, 0, 255)).astype(np.uint8))
+    soft = (weight > 0) & (weight < 1)
+    t = trusted[soft, None]
+    mixed = (t * rgb[soft] + TRUST * (1 - t) * around[soft]) / (t + TRUST * (1 - t))
+    clean[soft] = np.rint(np.clip(mixed, 0, 255))
+    return clean
+
+
+def _unit(alpha: np.ndarray) -> np.ndarray:
+    """An alpha of any supported dtype as (H, W) float32 in [0, 1], checked."""
+    if alpha.ndim != 2 or alpha.dtype.name not in FULL_SCALE or not alpha.size:
+        raise ValueError(f"An alpha is (H, W) uint8, uint16 or float, not {alpha.shape} {alpha.dtype}.")
+    if alpha.dtype.kind == "f" and not (np.min(alpha) >= 0 and np.max(alpha) <= 1):
+        raise ValueError("A floating-point alpha must lie in [0, 1] and have no NaN.")
+    return np.ascontiguousarray(alpha, np.float32) / np.float32(FULL_SCALE[alpha.dtype.name])
+
+
+def _as(alpha: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """A float32 alpha in [0, 1] in the given dtype, rounded."""
+    return alpha.astype(dtype) if dtype.kind == "f" else np.rint(alpha * FULL_SCALE[dtype.name]).astype(dtype)
+
+
+def _stepped(alpha: np.ndarray, step: float) -> np.ndarray:
+    """Round to the levels of the input's dtype, so that what is decided here is decided alike on the result."""
+    return (np.rint(alpha / step) * step).astype(np.float32) if step else alpha

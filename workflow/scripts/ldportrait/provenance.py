@@ -1,0 +1,45 @@
+"""What a run was made with: the effective configuration, the versions, and the state of the repository."""
+
+import importlib.metadata
+import json
+import platform
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from ldportrait.shards import replacing
+
+PACKAGES = "snakemake numpy opencv-python-headless scipy pillow pandas matplotlib torch lightning".split()
+
+
+def describe(config: Mapping, root: Path) -> dict:
+    """The effective configuration, with its seeds, and the versions of what reads it."""
+    return {
+        "config": dict(config),
+        "commit": _commit(root),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": {name: version for name in PACKAGES if (version := _version(name))},
+    }
+
+
+def write(config: Mapping, root: Path, path: Path) -> None:
+    """Write the description of a run as JSON."""
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(describe(config, root), indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _commit(root: Path) -> str | None:
+    """The repository's commit, with -dirty where files differ from it; None outside a repository."""
+    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None

@@ -1,0 +1,198 @@
+"""Score tables: reading them, and means with confidence intervals.
+
+A table is long form: run, model, variant, fraction (percent), seed, benchmark, item, region, metric, value.
+"""
+
+import re
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ldportrait import shards
+
+COLUMNS = "run model variant fraction seed benchmark item region metric value".split()
+SUMMARY = "model variant fraction region metric unit mean low high items seeds".split()
+VARIANTS = ("raw", "keyed", "refined", "truth")  # in the order of all figures and tables
+FILE = re.compile(r"(?P<variant>[a-z]+)-f(?P<fraction>\d{3})-s(?P<seed>\d+)\.parquet")
+DRAWS = 4000
+
+
+@dataclass(frozen=True)
+class Metric:
+    """How an error is printed: its name, its unit, and the factor from the stored value to that unit."""
+
+    label: str
+    unit: str
+    factor: float
+
+    @property
+    def title(self) -> str:
+        """Name and unit, as in `MSE ×10³`."""
+        return f"{self.label} {self.unit}"
+
+
+# Sums are stored in thousands and means as they are, as the literature prints them but for the factor of the means.
+METRICS = {
+    "sad": Metric("SAD", "/1000", 1),
+    "mse": Metric("MSE", "×10³", 1000),
+    "mad": Metric("MAD", "×10³", 1000),
+    "grad": Metric("Grad", "/1000", 1),
+    "conn": Metric("Conn", "/1000", 1),
+}
+SHOWN = ("sad", "mse", "grad", "conn")  # what figures show; tables have all
+REGIONS = {"whole": "whole picture", "unknown": "unknown region of the trimap"}
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean and the ends of its 95 % interval, over `items` items and `seeds` seeds."""
+
+    mean: float
+    low: float
+    high: float
+    items: int
+    seeds: int
+
+    @property
+    def half(self) -> float:
+        """Half the interval's length."""
+        return (self.high - self.low) / 2
+
+
+def read(path: Path) -> pd.DataFrame:
+    """Read one score table. ValueError names the file and the column that it lacks."""
+    table = shards.read_table(path)
+    missing = [name for name in COLUMNS if name not in table]
+    if missing:
+        raise ValueError(f"{path} is not a score table: it has no column {missing[0]}.")
+    return table
+
+
+def read_models(
+    folder: Path,
+    benchmark: str,
+    models: Iterable[str],
+    variants: Collection[str] = (),
+    fractions: Collection[int] = (),
+    seeds: Collection[int] = (),
+) -> pd.DataFrame:
+    """Read `folder`/benchmark/model/variant-f100-s0.parquet of the given models, variants, fractions and seeds.
+
+    An empty list takes all. Files of others, left there by an earlier run, are not read. Raises ValueError where a
+    model has none.
+    """
+    tables = []
+    for model in models:
+        home = Path(folder, benchmark, model)
+        found = []
+        for path in sorted(home.glob("*.parquet")):
+            name = FILE.fullmatch(path.name)
+            if name is None:
+                continue
+            wanted = (
+                (not variants or name["variant"] in variants)
+                and (not fractions or int(name["fraction"]) in fractions)
+                and (not seeds or int(name["seed"]) in seeds)
+            )
+            if wanted:
+                found.append(read(path))
+        if not found:
+            raise FileNotFoundError(
+                f"There are no scores of {model} in {home} for the variants, sizes and seeds asked."
+            )
+        tables += found
+    return pd.concat(tables, ignore_index=True)
+
+
+def check(metrics: Sequence[str], region: str = "whole") -> list[str]:
+    """Return the metrics as a list. ValueError names a metric or region that does not exist."""
+    for name in metrics:
+        if name not in METRICS:
+            raise ValueError(f"There is no metric {name}; there are {', '.join(METRICS)}.")
+    if region not in REGIONS:
+        raise ValueError(f"There is no region {region}; there are {', '.join(REGIONS)}.")
+    return list(metrics)
+
+
+def spread(items: int, seeds: int, what: str = "benchmark pictures") -> str:
+    """Say what an interval is over."""
+    if seeds < 1:
+        return f"95 % bootstrap interval over {items} {what}"
+    if seeds == 1:
+        return f"95 % bootstrap interval over {items} {what}; one seed, so that the spread of seeds is not in it"
+    return f"95 % bootstrap interval over {seeds} seeds and {items} {what}, both drawn anew"
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Sort variants as all figures and tables show them; unknown ones come last."""
+    return sorted(set(names), key=lambda name: (VARIANTS.index(name) if name in VARIANTS else len(VARIANTS), name))
+
+
+def cells(table: pd.DataFrame, metric: str, region: str, **keys: object) -> pd.DataFrame:
+    """Return the values of one metric as a table of seeds by items, in the metric's printed unit.
+
+    `keys` select model, variant and fraction. Items that any seed lacks are left out. ValueError if a (seed, item)
+    occurs twice.
+    """
+    chosen = (table.metric == metric) & (table.region == region)
+    for name, value in keys.items():
+        chosen &= table[name] == value
+    rows = table[chosen]
+    twice = rows.duplicated(["seed", "item"])
+    if twice.any():
+        row = rows[twice].iloc[0]
+        raise ValueError(f"The scores hold {metric} of item {row['item']}, seed {row['seed']}, more than once.")
+    wide = rows.pivot(index="seed", columns="item", values="value").dropna(axis="columns")
+    return wide * METRICS[metric].factor
+
+
+def estimate(values: np.ndarray, draws: int = DRAWS, seed: int = 0) -> Estimate:
+    """Mean of (seeds, items) values and its 95 % interval by the crossed bootstrap.
+
+    Seeds and items are drawn with replacement, independently of each other, and all their crossings averaged (Owen,
+    "The pigeonhole bootstrap", Annals of Applied Statistics 2007); the interval is the percentiles 2.5 and 97.5 of
+    `draws` such means. With one seed it is the plain bootstrap over items. ValueError for no values.
+    """
+    values = np.asarray(values, float)
+    if values.ndim != 2 or not values.size:
+        raise ValueError(f"A mean needs at least one seed and one item, not values of shape {values.shape}.")
+    generator = np.random.default_rng(seed)
+    by_seed, by_item = (generator.multinomial(count, np.full(count, 1 / count), draws) for count in values.shape)
+    means = np.einsum("ds,si,di->d", by_seed, values, by_item, optimize=True) / values.size
+    low, high = np.percentile(means, [2.5, 97.5])
+    return Estimate(float(values.mean()), float(low), float(high), values.shape[1], values.shape[0])
+
+
+def difference(values: pd.DataFrame, reference: pd.DataFrame) -> pd.DataFrame:
+    """Differences of two tables of seeds by items, where both have the same seed and item."""
+    values, reference = values.align(reference, join="inner")
+    return values - reference
+
+
+def summarise(table: pd.DataFrame, metrics: Iterable[str], region: str, reference: str = "") -> pd.DataFrame:
+    """One row per model, variant, fraction and metric: mean, low, high, items, seeds in the metric's printed unit.
+
+    With a `reference` variant, the columns difference, difference_low and difference_high hold the paired difference
+    to it (same model and fraction, the same seeds and items), where there is one.
+    """
+    rows = []
+    for (model, fraction), group in table.groupby(["model", "fraction"], sort=False):
+        for variant in in_order(group.variant):
+            for metric in metrics:
+                values = cells(group, metric, region, variant=variant)
+                if values.empty:
+                    continue
+                found = estimate(values.to_numpy())
+                row = {"model": model, "variant": variant, "fraction": fraction, "region": region, "metric": metric}
+                row |= {"unit": METRICS[metric].unit, "mean": found.mean, "low": found.low, "high": found.high}
+                row |= {"items": found.items, "seeds": found.seeds}
+                if reference and variant != reference:
+                    paired = difference(values, cells(group, metric, region, variant=reference))
+                    if not paired.empty:
+                        gap = estimate(paired.to_numpy())
+                        row |= {"difference": gap.mean, "difference_low": gap.low, "difference_high": gap.high}
+                rows.append(row)
+    return pd.DataFrame(rows, columns=None if rows else SUMMARY)

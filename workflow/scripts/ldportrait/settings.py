@@ -1,0 +1,280 @@
+"""The configuration: checked against its schema, completed with defaults, and read for what the workflow must make.
+
+Every mistake is a ValueError of one sentence that names the key and says what to do. Nothing heavy is imported here,
+since Snakemake reads this at every start, on a cluster in every job.
+"""
+
+import ast
+import difflib
+import functools
+import hashlib
+import math
+import shlex
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import jsonschema
+
+SCRIPTS = Path(__file__).parent.parent
+REGISTRIES = {"ldportrait/models", "ldportrait/benchmarks"}
+TYPES = {
+    "object": "a section with keys of its own",
+    "array": "a list",
+    "string": "a text",
+    "integer": "a whole number",
+    "number": "a number",
+    "boolean": "true or false",
+    "null": "null",
+}
+
+
+def complete(config: Mapping, schema: Mapping) -> dict:
+    """Check a configuration and fill in the schema's defaults. ValueError names the first wrong key.
+
+    The given configuration stays as it is.
+    """
+    validator = jsonschema.Draft202012Validator(schema)
+    error = jsonschema.exceptions.best_match(validator.iter_errors(config))
+    if error is not None:
+        raise ValueError(_sentence(error))
+    return _defaults(config, schema)
+
+
+def _defaults(value: object, schema: Mapping) -> object:
+    if not isinstance(value, Mapping):
+        return value
+    properties = schema.get("properties", {})
+    filled = {key: subschema["default"] for key, subschema in properties.items() if "default" in subschema}
+    return {key: _defaults(item, properties.get(key, {})) for key, item in {**filled, **value}.items()}
+
+
+def _sentence(error: jsonschema.ValidationError) -> str:
+    """Say in one sentence what a schema error means for the one who wrote the configuration."""
+    key, value, wanted = ".".join(map(str, error.absolute_path)), error.instance, error.validator_value
+    prefix = f"{key}." if key else ""
+    match error.validator:
+        case "additionalProperties":
+            known = list(error.schema.get("properties", {}))
+            unknown = next(name for name in value if name not in known)
+            close = difflib.get_close_matches(str(unknown), known, n=1)
+            advice = f"did you mean {prefix}{close[0]}?" if close else f"known are: {', '.join(known)}."
+            return f"The key {prefix}{unknown} is unknown; {advice}"
+        case "required":
+            missing = next(name for name in wanted if name not in value)
+            return f"The key {prefix}{missing} is missing."
+        case "type":
+            types = [wanted] if isinstance(wanted, str) else wanted
+            return f"{key or 'The configuration'} must be {' or '.join(TYPES[name] for name in types)}, not {value!r}."
+        case "enum":
+            return f"{key} must be one of {', '.join(map(str, wanted))}, not {value!r}."
+        case "minimum" | "exclusiveMinimum" | "maximum" | "exclusiveMaximum":
+            words = {"minimum": "at least", "exclusiveMinimum": "more than", "maximum": "at most"}
+            return f"{key} must be {words.get(error.validator, 'less than')} {wanted}, not {value!r}."
+        case "pattern":
+            return f"{key} must match {wanted}, which {value!r} does not."
+        case "minItems":
+            return f"{key} needs at least {wanted} entr{'y' if wanted == 1 else 'ies'}."
+        case "uniqueItems":
+            return f"{key} lists an entry twice: {value!r}."
+        case "multipleOf":
+            return f"{key} must be a multiple of {wanted}, not {value!r}."
+    return f"{key}: {error.message}."
+
+
+def cross_check(config: Mapping) -> None:
+    """Refuse what the schema cannot: files that are missing, and keys that do not go together."""
+    for key, path in _files(config):
+        if not Path(path).exists():
+            raise ValueError(f"{key} names {path}, which does not exist.")
+    prompts, generate, compare = config["prompts"], config["generate"], config["compare"]
+    backend = generate["backend"]
+    if prompts["train"] + prompts["val"] > 1:
+        raise ValueError("prompts.train and prompts.val add up to more than 1; what they leave is the test split.")
+    if backend == "folder" and not generate["pictures"]:
+        raise ValueError("generate.backend is folder, so generate.pictures must name the folder of RGBA pictures.")
+    if backend == "folder" and prompts["file"]:
+        raise ValueError("prompts.file is of no use with generate.backend folder; set it to null.")
+    if "truth" in config["assemble"]["variants"] and backend != "bank":
+        raise ValueError(
+            f"assemble.variants lists truth, but generate.backend {backend} gives no exact alpha; leave it out."
+        )
+    for model, own in config["train"]["models"].items():
+        for key in own:
+            if key not in config["train"] or key in ("models", "backgrounds", "gpus", "threads"):
+                raise ValueError(f"The key train.models.{model}.{key} is unknown; it must be one of train's settings.")
+    for key, wanted in [
+        ("compare.variants", compare["variants"]),
+        ("compare.capacity_variant", [compare["capacity_variant"]]),
+    ]:
+        for variant in wanted:
+            if variant not in config["assemble"]["variants"]:
+                raise ValueError(f"{key} names {variant}, which assemble.variants does not list.")
+    if 100 not in compare["fractions"]:
+        raise ValueError("compare.fractions must contain 100, the whole data set.")
+
+
+def _files(config: Mapping) -> Iterator[tuple[str, str]]:
+    """Yield (key, path) of every file or folder that the configuration names and a run will read."""
+    backend = config["generate"]["backend"]
+    yield "paths.bank", f"{config['paths']['bank']}/bank.parquet"
+    if backend == "folder" and config["generate"]["pictures"]:
+        yield "generate.pictures", config["generate"]["pictures"]
+    elif config["prompts"]["file"]:
+        yield "prompts.file", config["prompts"]["file"]
+    else:
+        yield "prompts.grammar", config["prompts"]["grammar"]
+    for section, key in [("screen", "review"), ("train", "backgrounds")]:
+        if config[section][key]:
+            yield f"{section}.{key}", config[section][key]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where prompts come from: the option of make_prompts, the file or folder, and what it says about each shard.
+
+    `sizes` counts each shard's pictures. `digests` holds, for a file or folder of the user's, what tells one state of
+    a shard's rows from another; `pictures` the files of a shard, for a folder.
+    """
+
+    option: str
+    path: str
+    sizes: list[int]
+    digests: list[str]
+    pictures: list[list[str]]
+
+
+def source(config: Mapping) -> Source:
+    """Read from the configuration, and from the user's own prompts or pictures, what each shard will hold.
+
+    The grammar fills whole shards, so that a larger count changes no shard that exists.
+    """
+    prompts, generate = config["prompts"], config["generate"]
+    size = prompts["shard_size"]
+    if generate["backend"] != "folder" and not prompts["file"]:
+        return Source("grammar", prompts["grammar"], [size] * math.ceil(prompts["count"] / size), [], [])
+    from ldportrait.prompts import list_pictures, read_lines  # only here, since it takes long to import
+
+    if generate["backend"] == "folder":
+        folder = Path(generate["pictures"])
+        rows = [str(name) for name in list_pictures(folder)]
+    else:
+        rows = read_lines(Path(prompts["file"]))
+    parts = [rows[first : first + size] for first in range(0, len(rows), size)]
+    digests = [hashlib.sha256("\n".join(part).encode()).hexdigest()[:16] for part in parts]
+    if generate["backend"] == "folder":
+        pictures = [[str(folder / name) for name in part] for part in parts]
+        return Source("pictures", str(folder), [len(part) for part in parts], digests, pictures)
+    return Source("file", prompts["file"], [len(part) for part in parts], digests, [])
+
+
+@dataclass(frozen=True, order=True)
+class Training:
+    """One model to train: which network, on which variant, on how many percent of it, from which seed."""
+
+    model: str
+    variant: str
+    percent: int
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """The folder of the model, and of all that is made with it."""
+        return f"{self.model}/{self.variant}-f{self.percent:03d}-s{self.seed}"
+
+
+def trainings(config: Mapping) -> list[Training]:
+    """List the models to train: the network under comparison on every variant, its data-set sizes, and the others.
+
+    Every seed is used for the network under comparison, the first one for the others.
+    """
+    compare = config["compare"]
+    model, seeds = compare["model"], compare["seeds"]
+    wanted = {Training(model, variant, 100, seed) for variant in compare["variants"] for seed in seeds}
+    wanted |= {
+        Training(model, compare["capacity_variant"], percent, seed)
+        for percent in compare["fractions"]
+        for seed in seeds
+    }
+    wanted |= {Training(other, compare["capacity_variant"], 100, seeds[0]) for other in compare["others"]}
+    return sorted(wanted)
+
+
+def train_options(config: Mapping, model: str) -> str:
+    """The training settings of one network as options: those of all, with its own over them.
+
+    What depends on the machine and the paths is left out: a rule passes it by other ways, so that it reruns nothing.
+    """
+    section = config["train"] | config["train"]["models"].get(model, {})
+    return options(section, "models", "backgrounds", "gpus", "threads")
+
+
+def options(section: Mapping, *leave_out: str) -> str:
+    """A section as options of its command: `some_key: 3` becomes `--some-key 3`, sorted, null left out."""
+    words = []
+    for key, value in sorted(section.items()):
+        name = key.replace("_", "-")
+        if key in leave_out or value is None:
+            continue
+        if isinstance(value, bool):
+            words.append(f"--{name}" if value else f"--no-{name}")
+        else:
+            for item in value if isinstance(value, list) else [value]:
+                words += [f"--{name}", shlex.quote(str(item))]
+    return " ".join(words)
+
+
+def repeated(option: str, values: list) -> str:
+    """An option repeated for each value: `--seed 0 --seed 1`."""
+    return " ".join(f"--{option} {shlex.quote(str(value))}" for value in values)
+
+
+def library(command: str) -> list[str]:
+    """The library files that a command imports, directly or not, as sorted paths from the repository's root.
+
+    A package that is a registry counts with all its modules, since it imports them by name.
+    """
+    files = {path for path in _closure(f"{command}.py") if "/" in path}
+    for package in REGISTRIES & {str(Path(path).parent) for path in files}:
+        for module in (SCRIPTS / package).glob("*.py"):
+            files |= _closure(f"{package}/{module.name}")
+    return sorted(f"workflow/scripts/{path}" for path in files if "/" in path)
+
+
+@functools.cache
+def _closure(path: str) -> frozenset[str]:
+    seen, queue = set(), [path]
+    while queue:
+        here = queue.pop()
+        if here not in seen:
+            seen.add(here)
+            queue += _imports(here)
+    return frozenset(seen)
+
+
+@functools.cache
+def _imports(path: str) -> tuple[str, ...]:
+    """The files of ours that one file names in its import statements, at any depth, and their packages."""
+    found = []
+    for node in ast.walk(ast.parse((SCRIPTS / path).read_text(encoding="utf-8"))):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            package = ".".join(Path(path).parts[: -node.level]) if node.level else ""
+            base = ".".join(filter(None, [package, node.module]))
+            names = [base, *(f"{base}.{alias.name}" for alias in node.names)]
+        for name in names:
+            parts = name.split(".")
+            if parts[0] == "ldportrait":
+                found += ["/".join(parts[:n]) + "/__init__.py" for n in range(1, len(parts) + 1)]
+                found.append("/".join(parts) + ".py")
+    return tuple(file for file in dict.fromkeys(found) if (SCRIPTS / file).is_file())
+
+
+def version_of(path: str) -> str:
+    """The `VERSION = "..."` of a library file, read without importing it."""
+    for node in ast.parse((SCRIPTS / "ldportrait" / path).read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign) and any(getattr(target, "id", "") == "VERSION" for target in node.targets):
+            return str(ast.literal_eval(node.value))
+    raise ValueError(f"{path} has no VERSION.")

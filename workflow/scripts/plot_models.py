@@ -1,0 +1,33 @@
+"""Draw the error of the networks trained on each variant."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ldportrait import commands, figures, scores
+
+
+def main(
+    output: Annotated[Path, typer.Argument(help="The figure without suffix; .pdf and .png are written.")],
+    folder: Annotated[Path, typer.Argument(help="Folder of the scores, with benchmark/model/ in it.")],
+    model: Annotated[list[str], typer.Option(help="Networks to show; repeat it.")],
+    benchmark: Annotated[str, typer.Option(help="The benchmark.")] = "bank",
+    variant: Annotated[list[str], typer.Option(help="Variants to show; all if left out.")] = (),
+    seed: Annotated[list[int], typer.Option(help="Seeds to read; all if left out.")] = (),
+    metric: Annotated[list[str], typer.Option(help="Errors to show; repeat it.")] = scores.SHOWN,
+    region: Annotated[str, typer.Option(help="whole or unknown.")] = "unknown",
+    reference: Annotated[str, typer.Option(help="Variant that the others are compared to in pairs.")] = "truth",
+    note: Annotated[str, typer.Option(help="A sentence of yours for the small print.")] = "",
+) -> None:
+    """Draw the error of the networks trained on each variant, and their paired differences to one variant.
+
+    Only models trained on the whole data set are read.
+    """
+    metrics = scores.check(metric, region)
+    table = scores.read_models(folder, benchmark, model, variant, [100], seed)
+    figures.save(figures.models(table, metrics, region, reference, note), output)
+
+
+if __name__ == "__main__":
+    commands.run(main)

@@ -1,0 +1,67 @@
+"""Draw benchmark pictures, and what the networks trained on each variant make of them."""
+
+from pathlib import Path
+from typing import Annotated
+
+import cv2
+import numpy as np
+import typer
+
+from ldportrait import benchmarks, commands, figures, scores, shards
+
+
+def predictions(folder: Path) -> dict[str, Path]:
+    """The files of a model's predictions by item."""
+    table = shards.read_table(folder / "predictions.parquet")
+    return {row.item: folder / row.path for row in table.itertuples()}
+
+
+def read_alpha(path: Path) -> np.ndarray:
+    """Read a predicted alpha as (H, W) uint8. FileNotFoundError or ValueError names the file."""
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no prediction at {path}.")
+    alpha = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    if alpha is None:
+        raise ValueError(f"{path} is not a readable picture.")
+    return alpha
+
+
+def main(
+    output: Annotated[Path, typer.Argument(help="The figure without suffix; .pdf and .png are written.")],
+    folder: Annotated[Path, typer.Argument(help="Folder of the predictions, with benchmark/model/ in it.")],
+    root: Annotated[Path, typer.Option(help="Folder of the benchmark's pictures.")],
+    model: Annotated[str, typer.Option(help="The network.")],
+    variant: Annotated[list[str], typer.Option(help="Variants that it was trained on; repeat it.")],
+    seed: Annotated[int, typer.Option(help="Which seed's predictions.")] = 0,
+    benchmark: Annotated[str, typer.Option(help="The benchmark.")] = "bank",
+    rows: Annotated[int, typer.Option(min=1, help="How many pictures, evenly spaced in order of name.")] = 4,
+    item: Annotated[list[str], typer.Option(help="These pictures instead; repeat it.")] = (),
+    note: Annotated[str, typer.Option(help="A sentence of yours for the small print.")] = "",
+) -> None:
+    """Draw benchmark pictures, and what the networks trained on each variant make of them.
+
+    Pictures are not chosen by how well they come out: they are evenly spaced in order of name, or those that you name.
+    """
+    source = benchmarks.get(benchmark)
+    samples = {sample.item: sample for sample in source.items(root)}
+    unknown = [name for name in item if name not in samples]
+    if unknown:
+        raise ValueError(f"The benchmark {benchmark} has no picture {unknown[0]}.")
+    spaced = np.unique(np.linspace(0, len(samples) - 1, min(rows, len(samples))).round().astype(int))
+    chosen = list(item) or [sorted(samples)[index] for index in spaced]
+    names = scores.in_order(variant)
+    found = {name: predictions(Path(folder, benchmark, model, f"{name}-f100-s{seed}")) for name in names}
+    shown = []
+    for name in chosen:
+        for trained, files in found.items():
+            if name not in files:
+                raise ValueError(f"The predictions of {model} trained on {trained} lack {name}.")
+        shown.append(
+            (*source.load(samples[name]), {trained: read_alpha(files[name]) for trained, files in found.items()})
+        )
+    words = f"{model}, seed {seed}; pictures evenly spaced in order of name." if not item else f"{model}, seed {seed}."
+    figures.save(figures.qualitative(shown, names, note=f"{words} {note}".strip()), output)
+
+
+if __name__ == "__main__":
+    commands.run(main)

@@ -1,0 +1,182 @@
+"""Train a matting network on a data set, or on a nested part of it, from composites made on the fly."""
+
+import shutil
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ldportrait import commands
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+    from ldportrait.training import Shard
+
+PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
+LIMIT = 640  # backgrounds are kept in memory, scaled to this shorter side at most
+UNSEEN = 10**6  # validation composites are drawn from this seed on, so that they are no training composites
+
+
+def main(
+    dataset: Annotated[Path, typer.Argument(help="The data set's folder, with metadata.parquet and train/.")],
+    output: Annotated[Path, typer.Argument(help="Folder for model.safetensors, model.json and log.csv.")],
+    model: Annotated[str, typer.Option(help="The network: small-trimap or small-free.")] = "small-trimap",
+    backgrounds: Annotated[
+        Path, typer.Option(help="What portraits are laid over: a folder of pictures, or a bank (its train split).")
+    ] = Path("resources/bank"),
+    checkpoints: Annotated[
+        Path | None,
+        typer.Option(help="Folder for checkpoints, so that a killed run goes on; else OUTPUT/.checkpoints."),
+    ] = None,
+    run: Annotated[str, typer.Option(help="Name of the run, noted in model.json.")] = "demo",
+    fraction: Annotated[
+        float, typer.Option(help="Percent of the training portraits; smaller parts lie in larger.")
+    ] = 100,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the weights, the part drawn, and the composites.")] = 0,
+    steps: Annotated[int, typer.Option(help="Optimiser steps.")] = 120,
+    batch_size: Annotated[int, typer.Option(help="Composites a step (on each GPU).")] = 8,
+    crop: Annotated[int, typer.Option(help="Side of a composite in pixels.")] = 96,
+    scale_low: Annotated[float, typer.Option(help="Least size of a crop's window in the portrait, in crops.")] = 0.75,
+    scale_high: Annotated[float, typer.Option(help="Largest size of a crop's window in the portrait, in crops.")] = 1.5,
+    two_foregrounds: Annotated[float, typer.Option(help="Probability of a second portrait in front.")] = 0.1,
+    jitter: Annotated[float, typer.Option(help="Largest change of exposure and contrast.")] = 0.15,
+    degrade: Annotated[float, typer.Option(help="Probability of a camera's blur, noise and compression.")] = 0.3,
+    erosion_low: Annotated[int, typer.Option(help="Least widening of the trimap's unknown region, pixels.")] = 1,
+    erosion_high: Annotated[int, typer.Option(help="Largest widening of the trimap's unknown region, pixels.")] = 10,
+    learning_rate: Annotated[float, typer.Option(help="Largest learning rate of the cycle.")] = 3e-3,
+    weight_decay: Annotated[float, typer.Option(help="AdamW's weight decay.")] = 0.01,
+    warm_up: Annotated[float, typer.Option(help="Share of the steps over which the learning rate rises.")] = 0.3,
+    unknown: Annotated[float, typer.Option(help="Weight of the L1 loss in the unknown region.")] = 1.0,
+    known: Annotated[float, typer.Option(help="Weight of the L1 loss elsewhere; trimap-free networks need it.")] = 0.0,
+    laplacian: Annotated[float, typer.Option(help="Weight of the Laplacian pyramid loss.")] = 0.5,
+    composition: Annotated[float, typer.Option(help="Weight of the composition loss.")] = 0.0,
+    precision: Annotated[str, typer.Option(help="32-true, bf16-mixed or 16-mixed.")] = "32-true",
+    checkpoint_every: Annotated[int, typer.Option(help="Steps between two checkpoints.")] = 50,
+    validation: Annotated[int, typer.Option(min=0, help="Validation composites measured at the end.")] = 32,
+    cache: Annotated[float, typer.Option(help="Megabytes of decoded portraits held at a time, in each worker.")] = 1000,
+    workers: Annotated[int, typer.Option(min=0, help="Processes that make composites; 0 for none of their own.")] = 0,
+    gpus: Annotated[int, typer.Option(min=0, help="GPUs; 0 trains on the CPU.")] = 0,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
+) -> None:
+    """Train a matting network: model.safetensors, model.json (what it is, and its SHA-256) and log.csv (a row a step).
+
+    A killed run that is started again goes on from its last checkpoint with the same data, optimiser and schedule.
+    """
+    started = time.perf_counter()
+    from ldportrait import augment, models  # what follows needs no torch, and a mistake is told at once
+
+    network = models.get(model)
+    params = augment.Params(crop, scale_low, scale_high, two_foregrounds, jitter, degrade, erosion_low, erosion_high)
+    table = part(dataset, "train", fraction, seed)
+    grounds = read_backgrounds(backgrounds)
+
+    import torch
+
+    from ldportrait import training
+
+    training.use_threads(threads)
+    plan = training.Plan(steps, batch_size, learning_rate, weight_decay, warm_up, precision, gpus, checkpoint_every)
+    weights = training.Losses(unknown, known, laplacian, composition)
+    settings: dict[str, object] = {}
+    torch.manual_seed(seed)
+    module = training.Matting(network.build(**settings), weights, plan)
+    composites = training.Composites(shards_of(table, dataset), list(grounds.values()), params, seed, cache)
+    info = {
+        "model": model,
+        "settings": settings,
+        "run": run,
+        "dataset": dataset.name,
+        "variant": str(table.variant.iloc[0]) if "variant" in table else dataset.name,
+        "fraction": float(fraction),
+        "seed": seed,
+        "ids": len(table),
+        "backgrounds": len(grounds),
+        "plan": vars(plan),
+        "augmentation": vars(params),
+        "losses": vars(weights),
+    }
+    folder = checkpoints or output / ".checkpoints"
+    # a checkpoint is good for the same settings, pictures and versions only
+    state = info | {"pictures": table.sha256.tolist(), "grounds": list(grounds), "torch": torch.__version__}
+    state["plan"] = {name: value for name, value in vars(plan).items() if name != "checkpoint_every"}
+    state["parameters"] = {name: list(tensor.shape) for name, tensor in module.state_dict().items()}
+    training.fit(module, composites, folder, state, workers)
+    info |= {"val": None, "seconds": 0.0}
+    held_out = part(dataset, "val", 100, seed)
+    if len(held_out) and validation:
+        unseen = training.Composites(shards_of(held_out, dataset), list(grounds.values()), params, seed + UNSEEN, cache)
+        info["val"] = training.validate(module, unseen, validation)
+    if module.global_rank == 0:
+        info["seconds"] = round(time.perf_counter() - started, 1)
+        output.mkdir(parents=True, exist_ok=True)
+        training.write_log(module.rows, output / "log.csv")
+        models.save(module.network, output, info)
+        shutil.rmtree(folder, ignore_errors=True)
+        typer.echo(f"{output}: {len(module.rows)} steps on {len(table)} portraits, {info['seconds']} s")
+
+
+def part(dataset: Path, split: str, fraction: float, seed: int) -> "pd.DataFrame":
+    """Return the metadata of a split, or of a nested part of it; ValueError if there is nothing to train on.
+
+    The part is drawn by persona in turn where all personas are known.
+    """
+    from ldportrait import datasets
+
+    table = datasets.metadata(dataset)
+    table = table[table.split == split].sort_values("id", ignore_index=True)
+    if table.empty and split != "train":
+        return table
+    if table.empty:
+        raise ValueError(f"The data set in {dataset} has no training portraits.")
+    personas = list(table.persona) if "persona" in table and (table.persona != "").all() else None
+    return table[table.id.isin(datasets.subset(list(table.id), fraction, seed, personas))]
+
+
+def shards_of(table: "pd.DataFrame", dataset: Path) -> "list[Shard]":
+    """Return the tars that hold the portraits of a table, with their ids. FileNotFoundError names a missing one."""
+    from ldportrait.training import Shard
+
+    found = []
+    for name, rows in table.groupby("shard"):
+        tar = dataset / name
+        if not tar.is_file():
+            raise FileNotFoundError(f"The data set in {dataset} has no {name}; assemble it again.")
+        found.append(Shard(tar, tuple(rows.id), int((rows.width * rows.height).max()) * 4))
+    return found
+
+
+def read_backgrounds(place: Path) -> "dict[str, np.ndarray]":
+    """Read the backgrounds by name, in order: a bank's training split, or all pictures of a folder, scaled to LIMIT.
+
+    `place` is a folder or a bank's bank.parquet. Raises FileNotFoundError or ValueError if there are none.
+    """
+    import cv2
+
+    from ldportrait import images, shards
+
+    folder = place.parent if place.name == "bank.parquet" else place
+    if (folder / "bank.parquet").is_file():
+        table = shards.read_table(folder / "bank.parquet")
+        table = table[(table.kind == "background") & (table.split == "train")]
+        names = sorted(table.path)
+    elif folder.is_dir():
+        names = sorted(path.name for path in folder.iterdir() if path.suffix.lower() in PICTURES)
+    else:
+        raise FileNotFoundError(f"There is no folder of backgrounds at {place}.")
+    if not names:
+        raise ValueError(f"There are no backgrounds in {folder}: neither pictures nor a bank's training backgrounds.")
+    found = {}
+    for name in names:
+        picture = images.read_rgb(folder / name)
+        scale = LIMIT / min(picture.shape[:2])
+        found[name] = (
+            cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else picture
+        )
+    return found
+
+
+if __name__ == "__main__":
+    commands.run(main)
