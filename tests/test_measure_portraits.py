@@ -4,6 +4,7 @@ import pytest
 from conftest import ROOT
 from test_scripts import assert_refused, run
 
+import measure_portraits
 from ldportrait import images, screening, shards
 
 BANK = ROOT / "resources" / "bank"
@@ -51,5 +52,6 @@ def test_shards_that_do_not_belong_together_are_refused(tmp_path, pictures):
     make(tmp_path / "refined.tar", pictures[:1], first=5)
     output = tmp_path / "out.parquet"
     assert_refused(run("measure_portraits.py", tmp_path / "raw.tar", tmp_path / "refined.tar", output), "refined.tar")
-    assert_refused(run("measure_portraits.py", tmp_path / "raw.tar", tmp_path / "absent.tar", output), "absent")
+    with pytest.raises(FileNotFoundError, match="absent"):
+        measure_portraits.main(tmp_path / "raw.tar", tmp_path / "absent.tar", output)
     assert not output.exists()

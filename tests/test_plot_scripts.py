@@ -156,6 +156,20 @@ def test_nobody_accepted_is_a_sentence(made, tmp_path):
     assert_figure(tmp_path / "b" / "it")
 
 
+def test_a_run_without_exact_alpha_has_its_figures(tmp_path):
+    made = synthetic.results(tmp_path / "run", count=3, shard_size=3, size=32, truth=False)
+    table = synthetic.score_table("", "raw", 100, -1, [], 1.0)
+    shards.write_table(table, tmp_path / "variants.parquet")
+    call(
+        "plot_refinement.py", made / "generated", made / "refined", made / "screened.parquet", tmp_path / "a" / "it", 1
+    )
+    call("plot_variants.py", tmp_path / "variants.parquet", tmp_path / "b" / "it")
+    call("tabulate_variants.py", tmp_path / "variants.parquet", tmp_path / "c" / "it")
+    assert_figure(tmp_path / "a" / "it")
+    assert_figure(tmp_path / "b" / "it")
+    assert "No exact alpha is known" in (tmp_path / "c" / "it.md").read_text(encoding="utf-8")
+
+
 def assert_refused(result: subprocess.CompletedProcess, word: str) -> None:
     assert result.returncode == 2, result.stderr
     assert len(result.stderr.strip().splitlines()) == 1, result.stderr

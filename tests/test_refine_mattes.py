@@ -4,6 +4,7 @@ from PIL import Image
 from test_connectivity import levels, person, soft_disc
 from test_scripts import assert_refused, run
 
+import refine_mattes
 from ldportrait import images, shards
 from ldportrait.connectivity import RefineParams, clean_foreground, refine
 
@@ -71,16 +72,43 @@ def test_a_folder_is_refined(tmp_path):
 
 def test_what_is_no_input_is_refused(tmp_path):
     (tmp_path / "empty").mkdir()
-    Image.new("RGB", (8, 8)).save(tmp_path / "rgb.png")
     (tmp_path / "opaque").mkdir()
     Image.new("RGB", (8, 8)).save(tmp_path / "opaque" / "rgb.png")
-    out = tmp_path / "out"
-    assert_refused(run("refine_mattes.py", tmp_path / "absent", out), "absent")
-    assert_refused(run("refine_mattes.py", tmp_path / "absent.tar", tmp_path / "out.tar"), "absent")
-    assert_refused(run("refine_mattes.py", tmp_path / "empty", out), "empty")
-    assert_refused(run("refine_mattes.py", tmp_path / "opaque", out), "rgb.png")
-    assert_refused(run("refine_mattes.py", tmp_path / "opaque", tmp_path / "opaque"), "overwritten")
     make_shard(tmp_path / "shard-0000000.tar", 1)
-    assert_refused(run("refine_mattes.py", tmp_path / "shard-0000000.tar", out), ".tar")
-    assert_refused(run("refine_mattes.py", tmp_path / "shard-0000000.tar", tmp_path / "o.tar", "--floor", "2"), "floor")
-    assert not (tmp_path / "o.tar").exists()
+    assert_refused(run("refine_mattes.py", tmp_path / "opaque", tmp_path / "out"), "rgb.png")
+    for source, output, word in [
+        ("absent", "out", "absent"),
+        ("absent.tar", "out.tar", "absent"),
+        ("empty", "out", "empty"),
+        ("opaque", "opaque", "overwritten"),
+        ("shard-0000000.tar", "out", ".tar"),
+    ]:
+        with pytest.raises((ValueError, FileNotFoundError), match=word):
+            refine_mattes.main(tmp_path / source, tmp_path / output)
+    with pytest.raises(ValueError, match="floor"):
+        refine_mattes.main(tmp_path / "shard-0000000.tar", tmp_path / "out.tar", floor=2.0)
+    assert not (tmp_path / "out.tar").exists()
+
+
+def test_a_killed_run_goes_on(tmp_path, monkeypatch):
+    make_shard(tmp_path / "shard-0000000.tar")
+    output, partial = tmp_path / "out" / "shard-0000000.tar", tmp_path / "partial"
+    refined_item, calls = refine_mattes.refined_item, []
+
+    def dying(item, params, clean):
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        calls.append(item.row["id"])
+        return refined_item(item, params, clean)
+
+    monkeypatch.setattr(refine_mattes, "refined_item", dying)
+    with pytest.raises(KeyboardInterrupt):
+        refine_mattes.main(tmp_path / "shard-0000000.tar", output, partial)
+    assert not output.exists()
+    calls[:] = ["already"]
+    refine_mattes.main(tmp_path / "shard-0000000.tar", output, partial)
+    assert calls == ["already", "run-000000002"]
+    undisturbed = tmp_path / "again" / "shard-0000000.tar"
+    monkeypatch.setattr(refine_mattes, "refined_item", refined_item)
+    refine_mattes.main(tmp_path / "shard-0000000.tar", undisturbed)
+    assert undisturbed.read_bytes() == output.read_bytes()

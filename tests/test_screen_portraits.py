@@ -3,6 +3,8 @@ import pytest
 from test_screening import sound
 from test_scripts import assert_refused, run
 
+import screen_portraits
+
 
 @pytest.fixture
 def measured(tmp_path):
@@ -45,13 +47,15 @@ def test_a_review_overrules(measured, tmp_path):
 
 
 def test_mistakes_are_told(measured, tmp_path):
-    output = tmp_path / "s.parquet"
-    review = tmp_path / "review.csv"
-    assert_refused(run("screen_portraits.py", measured, output, "--shards", 4), "shard-0000003.parquet")
-    assert_refused(run("screen_portraits.py", measured, output, "--shards", 0), "--shards")
-    assert_refused(run("screen_portraits.py", measured, output, "--shards", 2, "--review", review), "review.csv")
+    output, review = tmp_path / "s.parquet", tmp_path / "review.csv"
     review.write_text("id,verdict\nrun-000000099,accept\n")
     assert_refused(run("screen_portraits.py", measured, output, "--shards", 2, "--review", review), "run-000000099")
+    for count, word in [(4, "shard-0000003.parquet"), (0, "--shards")]:
+        with pytest.raises((ValueError, FileNotFoundError), match=word):
+            screen_portraits.main(measured, output, count)
+    with pytest.raises(FileNotFoundError, match=r"absent\.csv"):
+        screen_portraits.main(measured, output, 2, tmp_path / "absent.csv")
     review.write_text("")
-    assert_refused(run("screen_portraits.py", measured, output, "--shards", 2, "--review", review), "review.csv")
+    with pytest.raises(ValueError, match=r"review\.csv"):
+        screen_portraits.main(measured, output, 2, review)
     assert not output.exists()

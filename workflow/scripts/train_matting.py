@@ -80,7 +80,8 @@ def main(
     training.use_threads(threads)
     plan = training.Plan(steps, batch_size, learning_rate, weight_decay, warm_up, precision, gpus, checkpoint_every)
     weights = training.Losses(unknown, known, laplacian, composition)
-    settings: dict[str, object] = {}
+    # without a trimap a network must see the whole portrait: it is shown pictures of the size that it is trained on
+    settings = {} if network.needs_trimap else {"side": crop}
     torch.manual_seed(seed)
     module = training.Matting(network.build(**settings), weights, plan)
     composites = training.Composites(shards_of(table, dataset), list(grounds.values()), params, seed, cache)

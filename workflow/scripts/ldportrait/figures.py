@@ -97,7 +97,7 @@ def _panels(
     width: float, height: float, rows: int, columns: int, note: str = "", **options: object
 ) -> tuple[Figure, np.ndarray]:
     """A figure of `rows` x `columns` axes with a note in small print below; returns it and the array of axes."""
-    lines = textwrap.wrap(note, int(width * 21))
+    lines = textwrap.wrap(note, int(width * 22))
     below = 0.115 * len(lines) + (0.06 if lines else 0)
     figure = Figure((width, height + below), layout="constrained")
     figure.get_layout_engine().set(rect=(0, below / (height + below), 1, height / (height + below)), w_pad=0.04)
@@ -150,7 +150,7 @@ def matrix(
     breaks = {"rows": (), "columns": (), **(breaks or {})}
     left, gap, wide = 0.17 if any(labels) else 0.0, 0.025, 0.1
     top = 0.05 + 0.12 * max(heading.count("\n") + 1 for heading in headings)
-    lines = textwrap.wrap(note, int(TEXT * 21))
+    lines = textwrap.wrap(note, int(TEXT * 22))
     below = 0.115 * len(lines) + (0.08 if lines else 0)
     columns = len(headings)
     side = (TEXT - left - gap * (columns - 1) - (wide - gap) * len(breaks["columns"])) / columns
@@ -230,7 +230,7 @@ def shares(values: pd.Series, most: int = 24) -> pd.Series:
     """
     values = values.fillna("").astype(str).str.strip()
     years = pd.to_numeric(values, errors="coerce")
-    if years.notna().all() and years.nunique() > most:
+    if years.notna().all() and years.nunique() > 12:
         decades = (years // 10 * 10).astype(int)
         found = decades.value_counts(normalize=True).sort_index()
         return found.set_axis([f"{decade}–{decade + 9}" for decade in found.index])
@@ -261,7 +261,7 @@ def attributes(prompts: pd.DataFrame, names: Sequence[str] = ATTRIBUTES) -> Figu
         heights[shortest] += bar * len(panels[name]) + head
     height = max(heights)
     figure = Figure((TEXT, height))
-    column, label = TEXT / columns, 1.03
+    column, label = TEXT / columns, 1.1
     for number, stack in enumerate(stacks):
         top = height
         for name in stack:
@@ -280,11 +280,11 @@ def _share_bars(axes: Axes, name: str, found: pd.Series) -> None:
     for place, share in zip(places, found, strict=True):
         axes.text(share + 0.02 * found.max(), place, _percent(share), va="center", fontsize=6, color=GREY)
     axes.set(yticks=places, xticks=[], xlim=(0, found.max()), ylim=(-0.6, len(found) - 0.4))
-    axes.set_yticklabels([textwrap.shorten(label, 24, placeholder="…") for label in found.index], fontsize=6.5)
+    axes.set_yticklabels([textwrap.shorten(label, 22, placeholder="…") for label in found.index], fontsize=6)
     axes.tick_params(length=0, pad=2)
     axes.spines[:].set_visible(False)
     axes.annotate(
-        name.replace("_", " "), (0, 1), (-70, 3), xycoords="axes fraction", textcoords="offset points", weight="bold"
+        name.replace("_", " "), (0, 1), (-76, 3), xycoords="axes fraction", textcoords="offset points", weight="bold"
     )
 
 

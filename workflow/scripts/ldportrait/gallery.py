@@ -50,15 +50,14 @@ def write_thumbnails(before: Path, after: Path, ids: set[str], folder: Path, sid
     shards do not hold the same items.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for raw, refined in zip(shards.read_shard(before), shards.read_shard(after), strict=True):
+    for raw, refined in zip(shards.read_shard(before, ids), shards.read_shard(after, ids), strict=True):
         name = str(raw.row["id"])
         if name != refined.row["id"]:
             raise ValueError(f"{after} holds {refined.row['id']} where {before} holds {name}; make the shard again.")
-        if name in ids:
-            for word, item in (("before", raw), ("after", refined)):
-                picture = Image.fromarray(pictures.fit(item.rgba, side))
-                picture.save(folder / f"{name}-{word}.webp", "WEBP", quality=80, alpha_quality=100, method=2)
-            yield name
+        for word, item in (("before", raw), ("after", refined)):
+            picture = Image.fromarray(pictures.fit(item.rgba, side))
+            picture.save(folder / f"{name}-{word}.webp", "WEBP", quality=80, alpha_quality=100, method=2)
+        yield name
 
 
 # The data of the gallery

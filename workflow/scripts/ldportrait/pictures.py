@@ -32,7 +32,7 @@ def pick(folder: Path, manifest: pd.DataFrame, ids: Collection[str]) -> dict[str
     found = {}
     for number in sorted(manifest.shard[manifest.id.isin(wanted)].unique()):
         tar = shard_paths(folder, number + 1)[number]
-        found |= {item.row["id"]: item for item in shards.read_shard(tar) if item.row["id"] in wanted}
+        found |= {item.row["id"]: item for item in shards.read_shard(tar, wanted)}
     return found
 
 

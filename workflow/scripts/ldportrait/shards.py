@@ -17,7 +17,7 @@ import math
 import os
 import shutil
 import tarfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,8 +88,8 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def read_shard(tar: Path) -> Iterator[Item]:
-    """Yield the items of a shard in its manifest's order.
+def read_shard(tar: Path, ids: Container[str] | None = None) -> Iterator[Item]:
+    """Yield the items of a shard in its manifest's order; with `ids`, only those, and the others are not decoded.
 
     Raises FileNotFoundError or ValueError, naming the file, where the tar is missing or damaged, or holds other items
     than its manifest says.
@@ -104,6 +104,8 @@ def read_shard(tar: Path) -> Iterator[Item]:
                 if id not in rows:
                     raise ValueError(f"{tar} holds {id}, which its manifest does not list; make the shard again.")
                 seen.append(id)
+                if ids is not None and id not in ids:
+                    continue
                 if _digest([members[name] for name in PICTURES if name in members]) != rows[id]["sha256"]:
                     raise ValueError(f"{tar} is damaged: {id} is not what its manifest says; delete it and run again.")
                 truth = _decode(members["truth.webp"], "L") if "truth.webp" in members else None

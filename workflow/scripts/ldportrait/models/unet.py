@@ -96,7 +96,7 @@ def _nearby(image: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
 class FreeUNet(nn.Module):
     """`small-free`: alpha from the image alone, found on a picture of `side` pixels on its longer side."""
 
-    def __init__(self, widths: Sequence[int] = WIDTHS, depth: int = 2, side: int = 160) -> None:
+    def __init__(self, widths: Sequence[int] = WIDTHS, depth: int = 2, side: int = 64) -> None:
         """Take the channels per level, the convolutions per level, and the longest side that the network is shown."""
         super().__init__()
         self.side = side
