@@ -50,8 +50,8 @@ def test_the_shipped_configurations_are_valid(name):
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
-        ({"prompts": {"cuont": 3}}, "The key prompts.cuont is unknown; did you mean prompts.count?"),
-        ({"promts": {}}, "The key promts is unknown; did you mean prompts?"),
+        ({"prompts": {"cuont": 3}}, r"The key prompts.cuont is unknown; did you mean prompts.count\?"),
+        ({"promts": {}}, r"The key promts is unknown; did you mean prompts\?"),
         ({"prompts": {"count": "many"}}, "prompts.count must be a whole number, not 'many'."),
         ({"prompts": {"count": 0}}, "prompts.count must be at least 1, not 0."),
         ({"prompts": {"train": 1.5}}, "prompts.train must be at most 1, not 1.5."),
@@ -168,14 +168,18 @@ def test_what_depends_on_the_machine_is_no_training_option():
 
 
 def test_the_library_of_a_command_is_what_it_imports():
-    files = settings.library("refine_mattes")
+    files = settings.library_files("refine_mattes")
     assert "workflow/scripts/ldportrait/connectivity.py" in files
     assert not any("rendering" in file or "training" in file for file in files)
     assert all((ROOT / file).is_file() for file in files)
 
 
+def test_the_digest_of_a_library_depends_on_the_command():
+    assert settings.library("refine_mattes") == settings.library("refine_mattes") != settings.library("key_mattes")
+
+
 def test_a_registry_counts_with_all_its_modules():
-    assert "workflow/scripts/ldportrait/benchmarks/bank.py" in settings.library("score_mattes")
+    assert "workflow/scripts/ldportrait/benchmarks/bank.py" in settings.library_files("score_mattes")
 
 
 @pytest.mark.parametrize("backend", ["bank", "folder"])

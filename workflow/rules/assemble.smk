@@ -1,8 +1,8 @@
 """Assembly: a data set for each variant of the mattes, all with the same accepted portraits.
 
 INPUTS
-    {R}/generated, {R}/refined, {R}/keyed   all shards
-    {R}/screened.parquet
+    {R}/keyed, {R}/screened.parquet         and the shards of {R}/generated and {R}/refined, from which those two come:
+                                            they are not named again, since every name in every job takes time to check
 
 OUTPUTS
     {R}/datasets/{variant}/checksums.sha256, and beside it train/ val/ test/, metadata.parquet, README.md, croissant.json
@@ -15,9 +15,6 @@ DATASETS = expand(f"{R}/datasets/{{variant}}/checksums.sha256", variant=VARIANTS
 rule assemble_dataset:
     input:
         script=f"{SCRIPTS}/assemble_dataset.py",
-        library=library("assemble_dataset"),
-        generated=shards("generated"),
-        refined=shards("refined"),
         keyed=shards("keyed"),
         screened=rules.screen_portraits.output.table,
     output:
@@ -32,21 +29,19 @@ rule assemble_dataset:
         mem_mb=4000,
         runtime=240,
     params:
+        library=library("assemble_dataset"),
         run=config["run"],
         shards=len(SHARDS),
         options=options("assemble", "variants"),
     shell:
-        "python {input.script} $(dirname {input.generated[0]:q}) $(dirname {input.refined[0]:q}) "
-        "$(dirname {input.keyed[0]:q}) {input.screened:q} $(dirname {output.checksums:q}) "
+        "run=$(dirname {input.screened:q}); "
+        "python {input.script} $run/generated $run/refined $run/keyed {input.screened:q} $(dirname {output.checksums:q}) "
         "--variant {wildcards.variant} --run {params.run} --shards {params.shards} {params.options} > {log:q} 2>&1"
 
 
 rule score_variants:
     input:
         script=f"{SCRIPTS}/score_variants.py",
-        library=library("score_variants"),
-        generated=shards("generated"),
-        refined=shards("refined"),
         keyed=shards("keyed"),
         screened=rules.screen_portraits.output.table,
     output:
@@ -59,10 +54,11 @@ rule score_variants:
         mem_mb=2000,
         runtime=60,
     params:
+        library=library("score_variants"),
         run=config["run"],
         shards=len(SHARDS),
         variants=" ".join(f"--variants {variant}" for variant in VARIANTS if variant != "truth"),
     shell:
-        "python {input.script} $(dirname {input.generated[0]:q}) $(dirname {input.refined[0]:q}) "
-        "$(dirname {input.keyed[0]:q}) {input.screened:q} {output.scores:q} --run {params.run} "
+        "run=$(dirname {input.screened:q}); "
+        "python {input.script} $run/generated $run/refined $run/keyed {input.screened:q} {output.scores:q} --run {params.run} "
         "--shards {params.shards} {params.variants} > {log:q} 2>&1"

@@ -55,7 +55,7 @@ wildcard_constraints:
 
 
 def library(command):
-    """The library files that a command imports: as inputs, they rerun it when they change."""
+    """A digest of the library files that a command imports: as a param, it reruns the command when one is edited."""
     return settings.library(command)
 
 

@@ -1,7 +1,7 @@
 """Figures, tables and the static page, from scores and manifests alone.
 
 INPUTS
-    {R}/prompts, {R}/generated, {R}/refined, {R}/measured, {R}/screened.parquet
+    {R}/screened.parquet, and the shards from which it comes: {R}/prompts, {R}/generated, {R}/refined, {R}/measured
     {R}/scores/, {R}/predictions/
 
 OUTPUTS
@@ -24,8 +24,6 @@ MODELS = settings.repeated("model", [COMPARED, *config["compare"]["others"]])
 rule plot_mosaic:
     input:
         script=f"{SCRIPTS}/plot_mosaic.py",
-        library=library("plot_mosaic"),
-        refined=shards("refined"),
         screened=rules.screen_portraits.output.table,
     output:
         pdf=f"{R}/figures/mosaic.pdf",
@@ -43,19 +41,20 @@ rule plot_mosaic:
         mem_mb=2000,
         runtime=30,
     params:
+        library=library("plot_mosaic"),
         shards=len(SHARDS),
         columns=config["figures"]["mosaic_columns"],
         rows=config["figures"]["mosaic_rows"],
     shell:
-        "python {input.script} $(dirname {input.refined[0]:q}) {input.screened:q} $(dirname {output.png:q})/mosaic "
+        "run=$(dirname {input.screened:q}); "
+        "python {input.script} $run/refined {input.screened:q} $(dirname {output.png:q})/mosaic "
         "--shards {params.shards} --columns {params.columns} --rows {params.rows} > {log:q} 2>&1"
 
 
 rule plot_attributes:
     input:
         script=f"{SCRIPTS}/plot_attributes.py",
-        library=library("plot_attributes"),
-        prompts=shards("prompts", "parquet"),
+        screened=rules.screen_portraits.output.table,
     output:
         pdf=f"{R}/figures/attributes.pdf",
         png=report(
@@ -72,15 +71,15 @@ rule plot_attributes:
         mem_mb=2000,
         runtime=30,
     params:
+        library=library("plot_attributes"),
         shards=len(SHARDS),
     shell:
-        "python {input.script} $(dirname {input.prompts[0]:q}) $(dirname {output.png:q})/attributes --shards {params.shards} > {log:q} 2>&1"
+        "python {input.script} $(dirname {input.screened:q})/prompts $(dirname {output.png:q})/attributes --shards {params.shards} > {log:q} 2>&1"
 
 
 rule plot_acceptance:
     input:
         script=f"{SCRIPTS}/plot_acceptance.py",
-        library=library("plot_acceptance"),
         screened=rules.screen_portraits.output.table,
     output:
         pdf=f"{R}/figures/acceptance.pdf",
@@ -97,6 +96,8 @@ rule plot_acceptance:
     resources:
         mem_mb=2000,
         runtime=30,
+    params:
+        library=library("plot_acceptance"),
     shell:
         "python {input.script} {input.screened:q} $(dirname {output.png:q})/acceptance > {log:q} 2>&1"
 
@@ -104,9 +105,6 @@ rule plot_acceptance:
 rule plot_refinement:
     input:
         script=f"{SCRIPTS}/plot_refinement.py",
-        library=library("plot_refinement"),
-        generated=shards("generated"),
-        refined=shards("refined"),
         screened=rules.screen_portraits.output.table,
     output:
         pdf=f"{R}/figures/refinement.pdf",
@@ -124,17 +122,18 @@ rule plot_refinement:
         mem_mb=2000,
         runtime=30,
     params:
+        library=library("plot_refinement"),
         shards=len(SHARDS),
         rows=config["figures"]["rows"],
     shell:
-        "python {input.script} $(dirname {input.generated[0]:q}) $(dirname {input.refined[0]:q}) {input.screened:q} "
+        "run=$(dirname {input.screened:q}); "
+        "python {input.script} $run/generated $run/refined {input.screened:q} "
         "$(dirname {output.png:q})/refinement --shards {params.shards} --rows {params.rows} > {log:q} 2>&1"
 
 
 rule plot_variants:
     input:
         script=f"{SCRIPTS}/plot_variants.py",
-        library=library("plot_variants"),
         scores=rules.score_variants.output.scores,
     output:
         pdf=f"{R}/figures/variants.pdf",
@@ -151,6 +150,8 @@ rule plot_variants:
     resources:
         mem_mb=2000,
         runtime=30,
+    params:
+        library=library("plot_variants"),
     shell:
         "python {input.script} {input.scores:q} $(dirname {output.png:q})/variants > {log:q} 2>&1"
 
@@ -158,7 +159,6 @@ rule plot_variants:
 rule plot_models:
     input:
         script=f"{SCRIPTS}/plot_models.py",
-        library=library("plot_models"),
         scores=of_models(SCORES, COMPARED),
     output:
         pdf=f"{R}/figures/models.pdf",
@@ -176,6 +176,7 @@ rule plot_models:
         mem_mb=2000,
         runtime=30,
     params:
+        library=library("plot_models"),
         benchmark=BENCHMARK,
         models=f"--model {COMPARED} {COMPARISON} {SEEDS}",
     shell:
@@ -186,7 +187,6 @@ rule plot_models:
 rule plot_capacity:
     input:
         script=f"{SCRIPTS}/plot_capacity.py",
-        library=library("plot_capacity"),
         scores=of_models(SCORES, COMPARED),
     output:
         pdf=f"{R}/figures/capacity.pdf",
@@ -204,6 +204,7 @@ rule plot_capacity:
         mem_mb=2000,
         runtime=30,
     params:
+        library=library("plot_capacity"),
         benchmark=BENCHMARK,
         models=f"--model {COMPARED} --variant {config['compare']['capacity_variant']} {CAPACITY} {SEEDS}",
     shell:
@@ -214,7 +215,6 @@ rule plot_capacity:
 rule plot_qualitative:
     input:
         script=f"{SCRIPTS}/plot_qualitative.py",
-        library=library("plot_qualitative"),
         predictions=of_models(f"{R}/predictions/{BENCHMARK}/{{name}}/predictions.parquet", COMPARED),
         bank=BANK,
     output:
@@ -233,6 +233,7 @@ rule plot_qualitative:
         mem_mb=2000,
         runtime=30,
     params:
+        library=library("plot_qualitative"),
         benchmark=BENCHMARK,
         models=f"--model {COMPARED} {COMPARISON} --seed {config['compare']['seeds'][0]}",
         rows=config["figures"]["rows"],
@@ -244,7 +245,6 @@ rule plot_qualitative:
 rule tabulate_screening:
     input:
         script=f"{SCRIPTS}/tabulate_screening.py",
-        library=library("tabulate_screening"),
         screened=rules.screen_portraits.output.table,
     output:
         csv=report(
@@ -262,6 +262,8 @@ rule tabulate_screening:
     resources:
         mem_mb=2000,
         runtime=30,
+    params:
+        library=library("tabulate_screening"),
     shell:
         "python {input.script} {input.screened:q} $(dirname {output.csv:q})/screening > {log:q} 2>&1"
 
@@ -269,7 +271,6 @@ rule tabulate_screening:
 rule tabulate_variants:
     input:
         script=f"{SCRIPTS}/tabulate_variants.py",
-        library=library("tabulate_variants"),
         scores=rules.score_variants.output.scores,
     output:
         csv=report(
@@ -287,6 +288,8 @@ rule tabulate_variants:
     resources:
         mem_mb=2000,
         runtime=30,
+    params:
+        library=library("tabulate_variants"),
     shell:
         "python {input.script} {input.scores:q} $(dirname {output.csv:q})/variants > {log:q} 2>&1"
 
@@ -294,7 +297,6 @@ rule tabulate_variants:
 rule tabulate_models:
     input:
         script=f"{SCRIPTS}/tabulate_models.py",
-        library=library("tabulate_models"),
         scores=of_models(SCORES),
     output:
         csv=report(
@@ -313,6 +315,7 @@ rule tabulate_models:
         mem_mb=2000,
         runtime=30,
     params:
+        library=library("tabulate_models"),
         benchmark=BENCHMARK,
         models=f"{MODELS} {COMPARISON} {SEEDS}",
         note=config["figures"]["note"],
@@ -324,7 +327,6 @@ rule tabulate_models:
 rule tabulate_capacity:
     input:
         script=f"{SCRIPTS}/tabulate_capacity.py",
-        library=library("tabulate_capacity"),
         scores=of_models(SCORES, COMPARED),
     output:
         csv=report(
@@ -343,6 +345,7 @@ rule tabulate_capacity:
         mem_mb=2000,
         runtime=30,
     params:
+        library=library("tabulate_capacity"),
         benchmark=BENCHMARK,
         models=f"--model {COMPARED} --variant {config['compare']['capacity_variant']} {CAPACITY} {SEEDS}",
     shell:
@@ -353,12 +356,8 @@ rule tabulate_capacity:
 rule build_gallery:
     input:
         script=f"{SCRIPTS}/build_gallery.py",
-        library=library("build_gallery"),
         template=f"{SCRIPTS}/ldportrait/gallery.html.jinja",
-        generated=shards("generated"),
-        refined=shards("refined"),
         screened=rules.screen_portraits.output.table,
-        measured=shards("measured", "parquet"),
         figures=FIGURES,
         tables=TABLES,
     output:
@@ -371,10 +370,12 @@ rule build_gallery:
         mem_mb=2000,
         runtime=120,
     params:
+        library=library("build_gallery"),
         run=config["run"],
         shards=len(SHARDS),
         limit=config["figures"]["gallery_limit"],
     shell:
-        "python {input.script} $(dirname {input.generated[0]:q}) $(dirname {input.refined[0]:q}) {input.screened:q} "
-        "$(dirname {input.measured[0]:q}) $(dirname {input.figures[0]:q}) $(dirname {input.tables[0]:q}) {output.page:q} "
+        "run=$(dirname {input.screened:q}); "
+        "python {input.script} $run/generated $run/refined {input.screened:q} "
+        "$run/measured $run/figures $run/tables {output.page:q} "
         "--run {params.run} --shards {params.shards} --limit {params.limit} > {log:q} 2>&1"

@@ -14,7 +14,6 @@ that are added at its end rerun no shard that exists.
 rule make_prompts:
     input:
         script=f"{SCRIPTS}/make_prompts.py",
-        library=library("make_prompts"),
         source=SOURCE.path if SOURCE.option == "grammar" else ancient(SOURCE.path),
     output:
         table=ensure(f"{R}/prompts/shard-{{shard}}.parquet", non_empty=True),
@@ -26,6 +25,7 @@ rule make_prompts:
         mem_mb=1000,
         runtime=10,
     params:
+        library=library("make_prompts"),
         run=config["run"],
         source=SOURCE.option,
         rows=lambda wildcards: SOURCE.digests[int(wildcards.shard)] if SOURCE.digests else "",

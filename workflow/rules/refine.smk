@@ -12,7 +12,6 @@ OUTPUTS
 rule refine_mattes:
     input:
         script=f"{SCRIPTS}/refine_mattes.py",
-        library=library("refine_mattes"),
         generated=rules.generate_portraits.output.tar,
     output:
         tar=ensure(f"{R}/refined/shard-{{shard}}.tar", non_empty=True),
@@ -27,6 +26,7 @@ rule refine_mattes:
         mem_mb=2000,
         runtime=60,
     params:
+        library=library("refine_mattes"),
         options=options("refine"),
     shell:
         "python {input.script} {input.generated:q} {output.tar:q} {params.options} > {log:q} 2>&1"
@@ -35,7 +35,6 @@ rule refine_mattes:
 rule key_mattes:
     input:
         script=f"{SCRIPTS}/key_mattes.py",
-        library=library("key_mattes"),
         generated=rules.generate_portraits.output.tar,
         refined=rules.refine_mattes.output.tar,
     output:
@@ -51,6 +50,7 @@ rule key_mattes:
         mem_mb=2000,
         runtime=60,
     params:
+        library=library("key_mattes"),
         options=options("key"),
     shell:
         "python {input.script} {input.generated:q} {input.refined:q} {output.tar:q} {params.options} > {log:q} 2>&1"

@@ -11,7 +11,6 @@ OUTPUTS
 rule score_mattes:
     input:
         script=f"{SCRIPTS}/score_mattes.py",
-        library=library("score_mattes"),
         predictions=rules.predict_mattes.output.table,
         bank=BANK,
     output:
@@ -23,6 +22,8 @@ rule score_mattes:
     resources:
         mem_mb=1000,
         runtime=60,
+    params:
+        library=library("score_mattes"),
     shell:
         "python {input.script} $(dirname {input.predictions:q}) {output.scores:q} "
         "--benchmark {wildcards.benchmark} --root $(dirname {input.bank:q}) > {log:q} 2>&1"

@@ -13,7 +13,6 @@ OUTPUTS
 rule measure_portraits:
     input:
         script=f"{SCRIPTS}/measure_portraits.py",
-        library=library("measure_portraits"),
         generated=rules.generate_portraits.output.tar,
         refined=rules.refine_mattes.output.tar,
     output:
@@ -27,6 +26,8 @@ rule measure_portraits:
     resources:
         mem_mb=2000,
         runtime=60,
+    params:
+        library=library("measure_portraits"),
     shell:
         "python {input.script} {input.generated:q} {input.refined:q} {output.table:q} > {log:q} 2>&1"
 
@@ -34,7 +35,6 @@ rule measure_portraits:
 rule screen_portraits:
     input:
         script=f"{SCRIPTS}/screen_portraits.py",
-        library=library("screen_portraits"),
         measured=shards("measured", "parquet"),
         review=config["screen"]["review"] or [],
     output:
@@ -47,6 +47,7 @@ rule screen_portraits:
         mem_mb=4000,
         runtime=30,
     params:
+        library=library("screen_portraits"),
         shards=len(SHARDS),
         options=options("screen", "review"),
     shell:

@@ -13,7 +13,6 @@ OUTPUTS
 rule train_matting:
     input:
         script=f"{SCRIPTS}/train_matting.py",
-        library=library("train_matting"),
         dataset=f"{R}/datasets/{{variant}}/checksums.sha256",
         backgrounds=config["train"]["backgrounds"] or BANK,
     output:
@@ -32,6 +31,7 @@ rule train_matting:
         mem_mb=3000,
         runtime=1440,
     params:
+        library=library("train_matting"),
         run=config["run"],
         options=lambda wildcards: settings.train_options(config, wildcards.model),
     shell:
@@ -44,7 +44,6 @@ rule train_matting:
 rule predict_mattes:
     input:
         script=f"{SCRIPTS}/predict_mattes.py",
-        library=library("predict_mattes"),
         model=rules.train_matting.output.info,
         weights=rules.train_matting.output.weights,
         bank=BANK,
@@ -65,6 +64,7 @@ rule predict_mattes:
         mem_mb=3000,
         runtime=120,
     params:
+        library=library("predict_mattes"),
         run=config["run"],
     shell:
         "python {input.script} $(dirname {input.model:q}) $(dirname {output.table:q}) "
