@@ -54,7 +54,7 @@ rule plot_mosaic:
 rule plot_attributes:
     input:
         script=f"{SCRIPTS}/plot_attributes.py",
-        screened=rules.screen_portraits.output.table,
+        prompts=shards("prompts", "parquet"),
     output:
         pdf=f"{R}/figures/attributes.pdf",
         png=report(
@@ -74,7 +74,7 @@ rule plot_attributes:
         library=library("plot_attributes"),
         shards=len(SHARDS),
     shell:
-        "python {input.script} $(dirname {input.screened:q})/prompts $(dirname {output.png:q})/attributes --shards {params.shards} > {log:q} 2>&1"
+        "python {input.script} $(dirname {input.prompts[0]:q}) $(dirname {output.png:q})/attributes --shards {params.shards} > {log:q} 2>&1"
 
 
 rule plot_acceptance:

@@ -6,7 +6,7 @@ INPUTS
 
 OUTPUTS
     {R}/models/{model}/{variant}-f{percent}-s{seed}/model.safetensors, model.json, log.csv
-    ({R}/.partial/models/... holds checkpoints while a training runs, so that a killed one goes on)
+    (.checkpoints/ beside them while a training runs, so that a killed one goes on)
 """
 
 

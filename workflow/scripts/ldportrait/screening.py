@@ -24,6 +24,8 @@ FACE_SIDE = 384  # pixels of the longer side at which faces are looked for
 STANDARD = 512  # pixels of the longer side at which widths and sharpness are measured
 WIDE = 9  # pixels at that size: the square in which fractional alpha is smooth or not
 SMOOTH = 10  # levels: the deviation of alpha in such a square, below which it is no hair
+EVEN = 1  # levels: the same where alpha is nearly opaque, below which it is no body
+FULL = 255
 CASCADES = {"frontal": "frontalface_default", "alternative": "frontalface_alt2", "profile": "profileface"}
 DUPLICATE_BITS = 64  # of the perceptual hash
 
@@ -226,15 +228,18 @@ def _share_of(what: np.ndarray, region: np.ndarray) -> float:
 def _smooth(before: np.ndarray) -> float:
     """The share of the raw picture in wide regions of smooth fractional alpha, at standard size: glow, panes, scenery.
 
-    Hair is fractional over as wide regions, but its strands make alpha uneven.
+    Hair is fractional over as wide regions, but its strands make alpha uneven; so is nearly opaque alpha in a body.
     """
     small = _standard(before)
-    fractional = ((small > FAINT) & (small < STRONG)).astype(np.uint8)
-    wide = cv2.erode(fractional, np.ones((WIDE, WIDE), np.uint8)) > 0
     level = small.astype(np.float32)
     mean = cv2.blur(level, (WIDE, WIDE))
     variance = cv2.blur(level * level, (WIDE, WIDE)) - mean * mean
-    return float(np.mean(wide & (variance < SMOOTH**2)))
+    share = 0.0
+    for top, deviation in ((STRONG, SMOOTH), (FULL - 1, EVEN)):
+        fractional = ((small > FAINT) & (small < top)).astype(np.uint8)
+        wide = cv2.erode(fractional, np.ones((WIDE, WIDE), np.uint8)) > 0
+        share = max(share, float(np.mean(wide & (variance < deviation**2))))
+    return share
 
 
 def _standard(picture: np.ndarray) -> np.ndarray:
