@@ -1,6 +1,8 @@
 """The configuration: defaults are filled in, and each mistake is one sentence with its key."""
 
 import copy
+import importlib
+import inspect
 import re
 import shlex
 
@@ -190,3 +192,21 @@ def test_every_backend_has_a_version(backend):
 def test_the_schema_allows_what_the_registries_hold():
     models = {path.stem for path in (SCRIPTS / "ldportrait" / "generators").glob("*.py")} - {"__init__", "artifacts"}
     assert set(SCHEMA["properties"]["generate"]["properties"]["backend"]["enum"]) == models
+
+
+COMMANDS = {
+    "refine": "refine_mattes",
+    "key": "key_mattes",
+    "screen": "screen_portraits",
+    "assemble": "assemble_dataset",
+    "train": "train_matting",
+}
+
+
+@pytest.mark.parametrize("section", COMMANDS)
+def test_defaults_are_those_of_the_command(section):
+    parameters = inspect.signature(importlib.import_module(COMMANDS[section]).main).parameters
+    handled_by_the_rule = {"models", "variants", "backgrounds", "gpus", "threads", "review"}
+    properties = SCHEMA["properties"][section]["properties"]
+    wanted = {key: part["default"] for key, part in properties.items() if key not in handled_by_the_rule}
+    assert wanted == {key: parameters[key].default for key in wanted}
