@@ -82,5 +82,5 @@ onstart:
 
 onsuccess:
     first = [f"{R}/index.html", f"{R}/figures/refinement.png", f"{R}/tables/variants.md"]
-    if all(Path(file).is_file() for file in first):
+    if not workflow.dag_settings.targets and all(Path(file).is_file() for file in first):
         print("Open first:", *first, sep="\n  ", file=sys.stderr)
