@@ -30,19 +30,21 @@ help: ## list the commands
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/make \1\t\2/' | expand -t 16
 
 # Snakemake's lock names no process. So a file is held by flock while a run lives, and keeps a word in it when the run
-# was killed: a file that says "running" but is held by nobody means that Snakemake's own lock is stale.
+# was killed: a file that says "running" but is held by nobody means that Snakemake's own lock is stale. Snakemake holds
+# it too, should make alone be killed; its jobs do not, since Python closes what it does not pass on. A killed process
+# may take a moment to let go of it.
 # $(1): the command's name; $(2): Snakemake's arguments.
 define run_snakemake
 	mkdir -p .snakemake
 	exec 9>> .snakemake/$(1).running
-	flock --nonblock 9 || { echo "make $(1): another run is at work in this folder; wait for it or stop it first." >&2; exit 2; }
+	flock --wait 5 9 || { echo "make $(1): another run is at work in this folder; wait for it or stop it first." >&2; exit 2; }
 	if [[ -s .snakemake/$(1).running ]]; then
 	  echo "make $(1): the last run was killed; its lock is removed and its finished work is kept." >&2
 	  snakemake $(2) --unlock
 	fi
 	echo running > .snakemake/$(1).running
 	status=0
-	snakemake $(2) --cores $(CORES) $(FLAGS) 9>&- || status=$$?
+	snakemake $(2) --cores $(CORES) $(FLAGS) || status=$$?
 	(( status > 128 )) || : > .snakemake/$(1).running
 	(( status == 0 )) || exit $$status
 endef

@@ -89,8 +89,8 @@ def imports(path: Path) -> set[str]:
     return found
 
 
-def closure(path: Path) -> set[Path]:
-    """Return a command and the library files that it imports, directly or not, packages with all their modules."""
+def closure(path: Path, packages: bool = False) -> set[Path]:
+    """Return a command and the library files that it imports, directly or not, packages with all modules if asked."""
     seen, queue = set(), [path]
     while queue:
         here = queue.pop()
@@ -100,12 +100,12 @@ def closure(path: Path) -> set[Path]:
         for name in imports(here):
             place = SCRIPTS.joinpath(*name.split("."))
             queue += [place.with_suffix(".py")] if place.with_suffix(".py").is_file() else []
-            queue += place.glob("*.py") if (place / "__init__.py").is_file() and place.name != "ldportrait" else []
+            queue += place.glob("*.py") if packages and place.name != "ldportrait" else []
     return seen
 
 
 def third_party(path: Path) -> set[str]:
-    tops = {name.split(".")[0] for file in closure(path) for name in imports(file)}
+    tops = {name.split(".")[0] for file in closure(path, packages=True) for name in imports(file)}
     ours = {"ldportrait", "conftest"}
     tops |= {"pyarrow"} if "pandas" in tops else set()  # with which it reads Parquet
     return {

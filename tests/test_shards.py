@@ -114,15 +114,31 @@ def test_other_parameters_throw_finished_items_away(killed):
     assert made.read_text().split()[3:] == IDS
 
 
-def test_two_at_once_are_refused(tmp_path):
-    tar, made = tmp_path / "s" / "shard-0000000.tar", tmp_path / "made.txt"
-    process = multiprocessing.get_context("fork").Process(target=slow_shard, args=(tar, made))
-    process.start()
-    wait_until(lambda: made.is_file() and IDS[2] in made.read_text())
-    with pytest.raises(ValueError, match="Another process"):
-        make(tar)
-    process.kill()
-    process.join()
+def patient_shard(tar: Path, made: Path, go: Path) -> None:
+    def job(id: str) -> shards.Item:
+        with made.open("a") as stream:
+            stream.write(f"{id}\n")
+        wait_until(go.exists)
+        return item(id)
+
+    shards.make_shard(tar, shards.partial_of(tar), {"a": 1}, [(id, lambda id=id: job(id)) for id in IDS])
+
+
+def test_two_at_once_work_one_after_the_other(tmp_path, capfd):
+    tar, made, go = tmp_path / "s" / "shard-0000000.tar", tmp_path / "made.txt", tmp_path / "go"
+    context = multiprocessing.get_context("fork")
+    processes = [context.Process(target=patient_shard, args=(tar, made, go)) for _ in range(2)]
+    for process in processes:
+        process.start()
+    waiting = []
+    wait_until(lambda: waiting.append(capfd.readouterr().err) or "waiting for it" in "".join(waiting))
+    assert made.read_text().split() == IDS[:1]
+    go.touch()
+    for process in processes:
+        process.join(20)
+        assert process.exitcode == 0
+    assert made.read_text().split() == IDS * 2  # the second finds nothing of the first and makes it again
+    assert tar.read_bytes() == make(tmp_path / "alone" / "shard.tar").read_bytes()
 
 
 def test_an_item_under_another_id_is_refused(tmp_path):

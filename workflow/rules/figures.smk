@@ -318,10 +318,10 @@ rule tabulate_models:
         library=library("tabulate_models"),
         benchmark=BENCHMARK,
         models=f"{MODELS} {COMPARISON} {SEEDS}",
-        note=config["figures"]["note"],
+        note=settings.options({"note": config["figures"]["note"]}),
     shell:
         "python {input.script} $(dirname {output.csv:q})/models $(dirname $(dirname {output.csv:q}))/scores "
-        "--benchmark {params.benchmark} {params.models} --note {params.note:q} > {log:q} 2>&1"
+        "--benchmark {params.benchmark} {params.models} {params.note} > {log:q} 2>&1"
 
 
 rule tabulate_capacity:

@@ -36,7 +36,7 @@ def rows(schema: Mapping, prefix: str = "") -> Iterator[tuple[str, str, str, str
                 f"{prefix}{key}",
                 kind(part),
                 json.dumps(part.get("default"), ensure_ascii=False),
-                part["description"],
+                " ".join(part["description"].split()),
             )
 
 

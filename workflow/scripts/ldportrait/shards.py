@@ -16,6 +16,7 @@ import json
 import math
 import os
 import shutil
+import sys
 import tarfile
 from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass
@@ -158,7 +159,6 @@ def make_shard(tar: Path, partial: Path, state: dict, jobs: Iterable[tuple[str, 
     from another state are thrown away. Raises ValueError if another process is making the same shard, or a job gives
     an item under another id.
     """
-    partial.mkdir(parents=True, exist_ok=True)
     with _lock(partial):
         _keep_or_clear(partial, state)
         ids = []
@@ -172,12 +172,20 @@ def make_shard(tar: Path, partial: Path, state: dict, jobs: Iterable[tuple[str, 
 
 @contextlib.contextmanager
 def _lock(folder: Path) -> Iterator[None]:
-    with (folder / "lock").open("w") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ValueError(f"Another process is at work in {folder}; wait for it or stop it first.") from error
-        yield
+    """Hold a folder for this process; wait where another holds it, as a job does that outlived its killed Snakemake."""
+    while True:
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / "lock"
+        with path.open("w") as stream:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                print(f"Another process is at work in {folder}; waiting for it.", file=sys.stderr, flush=True)
+                fcntl.flock(stream, fcntl.LOCK_EX)
+            if path.is_file() and path.stat().st_ino == os.fstat(stream.fileno()).st_ino:
+                yield
+                return
+        # the other has finished and removed the folder that was waited for
 
 
 def _keep_or_clear(folder: Path, state: dict) -> None:
