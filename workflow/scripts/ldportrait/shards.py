@@ -167,7 +167,7 @@ def make_shard(tar: Path, partial: Path, state: dict, jobs: Iterable[tuple[str, 
             if not (partial / f"{id}.row").is_file():
                 _store(partial, id, job())
         pack(tar, partial, ids)
-    shutil.rmtree(partial, ignore_errors=True)
+        shutil.rmtree(partial, ignore_errors=True)  # the lock's file with it, so that who waited for it looks again
 
 
 @contextlib.contextmanager
