@@ -217,6 +217,7 @@ def test_the_paper_scale_overlay_plans(tmp_path, overlay):
     copy(tmp_path)
     jobs = dry_run(tmp_path, "--configfile", "config/config.yaml", f"config/{overlay}")
     assert jobs["generate_portraits"] > 400
+    assert jobs["train_matting"] == 3 * 3 + 3 * 3  # three variants and three smaller data sets, each from three seeds
 
 
 def test_four_hundred_shards_are_planned_quickly(tmp_path):
