@@ -20,6 +20,13 @@ def test_every_leaf_is_a_row():
                 "description": "A stage.",
                 "properties": {
                     "count": {"type": ["integer", "null"], "minimum": 1, "default": None, "description": "How\nmany."},
+                    "share": {
+                        "type": "number",
+                        "exclusiveMinimum": 0,
+                        "exclusiveMaximum": 1,
+                        "default": 0.5,
+                        "description": "Part.",
+                    },
                     "of": {"type": "array", "items": {"enum": ["a", "b"]}, "default": ["a"], "description": "Which."},
                 },
             },
@@ -28,5 +35,6 @@ def test_every_leaf_is_a_row():
     page = document_config.document(schema)
     assert '| `run` | string | `"demo"` | Name. |' in page
     assert "| `stage.count` | integer or null ≥ 1 | `null` | How many. |" in page
+    assert "| `stage.share` | number > 0, < 1 | `0.5` | Part. |" in page
     assert '| `stage.of` | list of a or b | `["a"]` | Which. |' in page
     assert "A stage." in page

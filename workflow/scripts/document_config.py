@@ -47,11 +47,7 @@ def kind(part: Mapping) -> str:
     if part.get("type") == "array":
         return f"list of {kind(part['items'])}"
     types = part["type"] if isinstance(part["type"], list) else [part["type"]]
-    limits = [
-        f"{sign} {part[name]}"
-        for name, sign in [("minimum", "≥"), ("exclusiveMinimum", ">"), ("maximum", "≤")]
-        if name in part
-    ]
+    limits = [f"{sign} {part[name]}" for name, sign in LIMITS.items() if name in part]
     return " or ".join(types) + (f" {', '.join(limits)}" if limits else "")
 
 

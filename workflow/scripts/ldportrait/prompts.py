@@ -308,14 +308,6 @@ def check_shares(shares: Mapping[str, float]) -> None:
         raise ValueError(f"The shares of {' and '.join(shares)} add up to {sum(shares.values()):g}, more than 1.")
 
 
-def count_rows(path: Path | str) -> int:
-    """Return the number of prompts in a user's file. FileNotFoundError or ValueError in one sentence."""
-    path = _prompt_file(path)
-    if path.suffix == ".parquet":
-        return _parquet(path).metadata.num_rows
-    return len(_csv(path)[1]) if path.suffix == ".csv" else len(_lines(path))
-
-
 def read_lines(path: Path | str) -> list[str]:
     """Return a line for each prompt of a user's file that tells all the file says of it. Errors as `file_rows`."""
     return [json.dumps(row, sort_keys=True, ensure_ascii=False) for row in _read_rows(_prompt_file(path))]

@@ -27,7 +27,6 @@ SMOOTH = 10  # levels: the deviation of alpha in such a square, below which it i
 EVEN = 1  # levels: the same where alpha is nearly opaque, below which it is no body
 FULL = 255
 CASCADES = {"frontal": "frontalface_default", "alternative": "frontalface_alt2", "profile": "profileface"}
-DUPLICATE_BITS = 64  # of the perceptual hash
 
 
 @dataclass(frozen=True)
