@@ -36,8 +36,12 @@ FULL_SCALE = {"uint8": 255, "uint16": 65535, "float32": 1, "float64": 1}
 REFERENCE = 1024  # lengths and areas are in pixels of a 1024 x 1024 picture
 MOST_LEVELLED = 0.1  # an opaque or clear level further off than this is no levelling error
 HAZE_REACH = 4  # in `fade`: a haze is measured up to here from stronger alpha, and must be seen in the outer half
+HAZE_LEAST = 0.0002  # a picture whose mean there is less has no haze
 HAZE_FALL = 8  # a haze is at most this many times as dense in the edge as there
-MOST_ROUNDS = 8
+HAIR_WINDOW, HAIR_SHARE = 7, 0.2  # the surroundings' reach, in `fade`, and how much of them is soft in hair
+HAIR_REACH = 4  # in `fade`: how far from the band hair may be nearly opaque
+OBJECT_CELL = 4  # pixels of the reference: objects are looked for on a grid of such cells
+MOST_ROUNDS = 8  # of haze: what is removed may lay more of it bare
 TRUST = 0.03  # of a soft pixel: it counts as much as its surroundings where alpha² is this
 
 
@@ -58,9 +62,9 @@ class RefineParams:
     """
 
     core: float = 0.9
-    floor: float = 0.05
+    floor: float = 0.03
     ceiling: float = 0.95
-    haze: float = 0.1
+    haze: float = 0.12
     stand_out: float = 0.3
     object_area: float = 200.0
     fade: float = 3.0
@@ -110,10 +114,8 @@ def refine(alpha: np.ndarray, rgb: np.ndarray | None = None, params: RefineParam
     if rgb is not None and rgb.shape != (*alpha.shape, 3):
         raise ValueError(f"A colour of shape {rgb.shape} does not belong to an alpha of shape {alpha.shape}.")
     full = FULL_SCALE[alpha.dtype.name]
-    result = alpha.copy()
-    box = _box(alpha)
-    inside = np.ascontiguousarray(alpha[box], np.float32 if alpha.dtype.kind == "f" else None)
-    result[box] = _refined(inside, params, float(np.sqrt(alpha.size)) / REFERENCE)
+    native = np.ascontiguousarray(alpha, np.float32 if alpha.dtype.kind == "f" else None)
+    result = _refined(native, params, float(np.sqrt(alpha.size)) / REFERENCE).astype(alpha.dtype)
     clear, opaque = result == 0, result == full
     return RefineResult(
         alpha=result,
@@ -124,43 +126,52 @@ def refine(alpha: np.ndarray, rgb: np.ndarray | None = None, params: RefineParam
 
 
 def _refined(alpha: np.ndarray, params: RefineParams, scale: float) -> np.ndarray:
-    """The method on (H, W) uint8, uint16 or float32; `scale` is the length of a pixel of the reference.
-
-    What one step removes or fills can leave a little for another, so all are repeated until nothing changes: mostly
-    that is found in the second round, and a refined matte stays as it is when it is refined again.
-    """
+    """The method on (H, W) uint8, uint16 or float32; `scale` is the length of a pixel of the reference."""
     if not (alpha >= params.core * FULL_SCALE[alpha.dtype.name]).any():
         return alpha
     if params.level:
         alpha = levelled(alpha)
-    for _ in range(MOST_ROUNDS):
-        before, alpha = alpha, _round(alpha, params, scale)
-        if np.array_equal(before, alpha):
+    full, settled = FULL_SCALE[alpha.dtype.name], False
+    for count in range(MOST_ROUNDS):
+        before = alpha
+        if params.remove_halo:
+            alpha = without_haze(alpha, params.haze * full, params.fade * scale, scale, wholly=count > 0)
+        if settled and alpha is before:
             break
+        alpha, settled = _connected(alpha, params, scale)
     return alpha
 
 
-def _round(alpha: np.ndarray, params: RefineParams, scale: float) -> np.ndarray:
-    """One round of the steps after levelling."""
+def _connected(picture: np.ndarray, params: RefineParams, scale: float) -> tuple[np.ndarray, bool]:
+    """The steps that go by connectivity, within the box that holds all alpha; whether nothing is left for a next round.
+
+    Where an object was lowered or a cut was closed, other regions may have become detached or enclosed.
+    """
+    box = _box(picture)
+    alpha, settled = np.ascontiguousarray(picture[box]), True
     full = FULL_SCALE[alpha.dtype.name]
     floor, ceiling, area = params.floor * full, params.ceiling * full, scale**2
-    if params.remove_halo:
-        alpha = without_haze(alpha, params.haze * full, params.fade * scale, scale)
-        alpha = without_faint(alpha, floor, params.fade * scale)
-        alpha = without_faint(alpha, params.haze * full, 1.5 * params.fade * scale)
     if params.remove_detached:
         core = largest(alpha >= params.core * full)
         alpha = attached(alpha, core, floor)
+        before = alpha
         alpha = without_objects(alpha, core, params.stand_out * full, params.object_area * area, scale)
+        settled = alpha is before
+    if params.remove_halo:
+        alpha = without_faint(alpha, floor, params.fade * scale)
     dips = alpha < ceiling
     clear = real_background(alpha, dips, floor, params.opening_area * area)
     if params.fill_enclosed:
-        alpha = np.where(dips & ~joined(dips, clear), alpha.dtype.type(full), alpha)
+        alpha = filled(alpha, dips & ~joined(dips, clear))
     if params.limit_depth:
-        alpha = np.where(near(clear, params.depth * scale), alpha, alpha.dtype.type(full))
+        before = alpha
+        alpha = filled(alpha, ~near(clear, params.depth * scale))
+        settled &= not ((before < ceiling) & (alpha >= ceiling)).any()
     if params.make_solid:
-        alpha = np.where(near(alpha < ceiling, params.fade * scale), alpha, alpha.dtype.type(full))
-    return alpha
+        alpha = solid(alpha, floor, ceiling, params.fade * scale)
+    result = picture.copy()
+    result[box] = alpha
+    return result, settled
 
 
 def levelled(alpha: np.ndarray) -> np.ndarray:
@@ -185,18 +196,21 @@ def _median(alpha: np.ndarray, where: np.ndarray, usual: int) -> float:
     return float(np.median(alpha[where]))
 
 
-def without_haze(alpha: np.ndarray, strong: float, fade: float, scale: float) -> np.ndarray:
+def without_haze(alpha: np.ndarray, strong: float, fade: float, scale: float, wholly: bool = False) -> np.ndarray:
     """Take a smooth haze away from behind the person: alpha' = (alpha - h) / (1 - h), the inverse of `alpha over h`.
 
     The haze is measured where it lies bare, from `fade` to HAZE_REACH times that away from any alpha above `strong`:
     there a line in the distance is fitted to the opening of alpha, which holds no hairs. At the edge its haze is the
     line's value at distance 0, and so it is further inside. In the outer half of that ring an exact matte is clear,
-    however soft its edge is; h is at most HAZE_FALL times what is seen there.
+    however soft its edge is; h is at most HAZE_FALL times what is seen there. Without any haze there, the same array
+    is returned. `wholly` clears all that lies there and beyond: what is left of a haze that is no smooth one.
     """
     full = FULL_SCALE[alpha.dtype.name]
     cell = max(1, round(2 * scale))
     size = tuple(-(-side // cell) for side in alpha.shape[::-1])
-    coarse = cv2.resize(alpha, size, interpolation=cv2.INTER_AREA).astype(np.float32, copy=False)
+    bottom, right = (-side % cell for side in alpha.shape)
+    whole = cv2.copyMakeBorder(alpha, 0, bottom, 0, right, cv2.BORDER_REPLICATE)
+    coarse = cv2.resize(whole, size, interpolation=cv2.INTER_AREA).astype(np.float32, copy=False)
     bare = pooled(alpha, cell) <= strong
     if bare.all():
         return alpha
@@ -204,14 +218,21 @@ def without_haze(alpha: np.ndarray, strong: float, fade: float, scale: float) ->
     ring, outer = (away > 1) & (away < HAZE_REACH), (away > HAZE_REACH / 2) & (away < HAZE_REACH)
     width = 2 * max(1, round(fade / cell)) + 1
     smooth = cv2.morphologyEx(coarse, cv2.MORPH_OPEN, np.ones((width, width), np.uint8))
-    if not smooth[outer].any():
+    if cv2.mean(smooth, outer.view(np.uint8))[0] < HAZE_LEAST * full:
         return alpha
+    if wholly:
+        cleared = cv2.resize(
+            (away > HAZE_REACH / 2).view(np.uint8), None, fx=cell, fy=cell, interpolation=cv2.INTER_NEAREST
+        )
+        return np.where(cleared[: alpha.shape[0], : alpha.shape[1]] > 0, alpha.dtype.type(0), alpha)
     grid = tuple(max(1, round(side / 4)) for side in size)
     mean, distance, square, product = continued([smooth, away, away * away, away * smooth], ring, grid)
     slope = np.minimum((product - distance * mean) / np.maximum(square - distance * distance, 0.02), 0)
     (seen,) = continued([smooth], outer, grid)
-    haze = np.clip(np.minimum(mean - slope * distance, HAZE_FALL * seen), 0, 0.5 * full)
-    haze = cv2.resize(haze, alpha.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    line = np.clip(np.minimum(mean - slope * distance, HAZE_FALL * seen), 0, full / 2)
+    haze = cv2.resize(line, size, interpolation=cv2.INTER_LINEAR)
+    haze = np.where(away > 1, np.maximum(smooth, haze), haze)
+    haze = cv2.resize(haze, whole.shape[::-1], interpolation=cv2.INTER_LINEAR)[: alpha.shape[0], : alpha.shape[1]]
     return _as(np.maximum(alpha - haze, 0) * (full / (full - haze)), alpha.dtype)
 
 
@@ -241,30 +262,77 @@ def continued(arrays: list[np.ndarray], seen: np.ndarray, grid: tuple[int, int])
     return means
 
 
-def labelled(mask: np.ndarray, connectivity: int) -> tuple[np.ndarray, int]:
-    """Label the 4- or 8-connected regions of a mask: (labels (H, W), 0 outside; the highest label)."""
-    # Not as bool or binary_image: that path of cc3d (4.1.1) splits some 8-connected regions in two.
-    labels = cc3d.connected_components(mask.view(np.uint8), connectivity=connectivity)
-    return labels, int(labels.max())
+def solid(alpha: np.ndarray, floor: float, ceiling: float, fade: float) -> np.ndarray:
+    """Make nearly opaque alpha opaque that lies further than `fade` from the band; in hair HAIR_REACH times that.
+
+    At the edge of clothes and skin the band is thin, and what is not quite opaque behind it is speckle; hair is a wide
+    band, and thins out. A place is in hair if HAIR_SHARE of its surroundings are in the band.
+    """
+    dips = alpha < ceiling
+    if not dips.any():
+        return np.full_like(alpha, FULL_SCALE[alpha.dtype.name])
+    away = cv2.distanceTransform((~dips).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
+    side = 2 * round(HAIR_WINDOW * fade) + 1
+    hair = cv2.blur((dips & (alpha > floor)).view(np.uint8) * np.uint8(255), (side, side)) > 255 * HAIR_SHARE
+    kept = (away <= max(fade, 1)) | (hair & (away <= HAIR_REACH * fade))
+    return filled(alpha, ~kept)
+
+
+def filled(alpha: np.ndarray, where: np.ndarray) -> np.ndarray:
+    """Make alpha opaque within a mask."""
+    return np.where(where, alpha.dtype.type(FULL_SCALE[alpha.dtype.name]), alpha)
+
+
+@dataclass(frozen=True)
+class Regions:
+    """The 4- or 8-connected regions of a mask, as runs of pixels of one label: there are far fewer runs than pixels."""
+
+    shape: tuple[int, int]
+    count: int  # the labels are 1 to count, and 0 outside the mask
+    starts: np.ndarray
+    labels: np.ndarray
+
+    @classmethod
+    def of(cls, mask: np.ndarray, connectivity: int) -> "Regions":
+        # Not as bool or binary_image: that path of cc3d (4.1.1) splits some 8-connected regions in two.
+        labels, count = cc3d.connected_components(mask.view(np.uint8), connectivity=connectivity, return_N=True)
+        flat = labels.ravel()
+        starts = np.flatnonzero(flat[1:] != flat[:-1])
+        starts = np.concatenate([[0], starts + 1])
+        return cls(mask.shape, count, starts, flat[starts])
+
+    def lengths(self) -> np.ndarray:
+        return np.diff(self.starts, append=self.shape[0] * self.shape[1])
+
+    def areas(self) -> np.ndarray:
+        """Pixels per label; 0 for what is outside the mask."""
+        areas = np.bincount(self.labels, self.lengths(), self.count + 1)
+        areas[0] = 0
+        return areas
+
+    def holding(self, seeds: np.ndarray) -> np.ndarray:
+        """Whether a label's region holds a pixel of `seeds`, (count + 1,) bool."""
+        held = np.zeros(self.count + 1, bool)
+        held[self.labels[np.logical_or.reduceat(seeds.ravel(), self.starts)]] = True
+        held[0] = False
+        return held
+
+    def mask(self, kept: np.ndarray) -> np.ndarray:
+        """The pixels (H, W) of the labels that are kept."""
+        return np.repeat(kept[self.labels], self.lengths()).reshape(self.shape)
 
 
 def largest(mask: np.ndarray) -> np.ndarray:
     """Keep the largest 8-connected region of a mask; of equally large ones all, so that no corner is preferred."""
-    labels, count = labelled(mask, 8)
-    if count < 2:
-        return mask
-    areas = np.bincount(labels.ravel(), minlength=count + 1)
-    areas[0] = 0
-    return (areas == areas.max())[labels]
+    regions = Regions.of(mask, 8)
+    areas = regions.areas()
+    return regions.mask((areas == areas.max()) & (areas > 0))
 
 
 def joined(mask: np.ndarray, seeds: np.ndarray) -> np.ndarray:
     """Keep the 8-connected regions of a mask that hold a seed: binary reconstruction."""
-    labels, count = labelled(mask, 8)
-    kept = np.zeros(count + 1, bool)
-    kept[labels[seeds & mask]] = True
-    kept[0] = False
-    return kept[labels]
+    regions = Regions.of(mask, 8)
+    return regions.mask(regions.holding(seeds))
 
 
 def near(mask: np.ndarray, distance: float) -> np.ndarray:
@@ -286,17 +354,18 @@ def without_objects(alpha: np.ndarray, core: np.ndarray, stand_out: float, area:
 
     R = reconstruction by dilation of alpha from the core; a region of alpha - R > stand_out whose area is at least
     `area` becomes R. Smaller ones are hairs that are brighter at the tip than on the way there. Objects are large, so
-    R is taken on the picture at half the reference's size.
+    a coarse picture will do.
     """
-    cell = max(1, round(2 * scale))
+    cell = max(1, round(OBJECT_CELL * scale))
     coarse = pooled(alpha, cell)
     level = connected_level(coarse, pooled(core, cell))
-    labels, count = labelled(coarse - level > stand_out, 8)
-    objects = np.bincount(labels.ravel(), minlength=count + 1) >= max(1.0, area / cell**2)
-    objects[0] = False
+    regions = Regions.of(coarse - level > stand_out, 8)
+    objects = regions.areas() >= max(1.0, area / cell**2)
     if not objects.any():
         return alpha
-    lowered = np.where(joined(coarse > level, objects[labels]), level, alpha.dtype.type(FULL_SCALE[alpha.dtype.name]))
+    lowered = np.where(
+        joined(coarse > level, regions.mask(objects)), level, alpha.dtype.type(FULL_SCALE[alpha.dtype.name])
+    )
     lowered = cv2.resize(lowered, None, fx=cell, fy=cell, interpolation=cv2.INTER_NEAREST)
     return np.minimum(alpha, lowered[: alpha.shape[0], : alpha.shape[1]])
 
@@ -324,15 +393,11 @@ def real_background(alpha: np.ndarray, dips: np.ndarray, floor: float, area: flo
     A clear region (alpha <= floor, 4-connected) is real if it touches the frame or has at least `area` pixels; and so
     is every other that is connected with a real one through `dips`, such as a gap between hairs.
     """
-    clear = alpha <= floor
-    labels, count = labelled(clear, 4)
-    if not count:
-        return clear
-    real = np.bincount(labels.ravel(), minlength=count + 1) >= area
-    for side in (labels[0], labels[-1], labels[:, 0], labels[:, -1]):
-        real[side] = True
-    real[0] = False
-    return clear & joined(dips, real[labels])
+    regions = Regions.of(alpha <= floor, 4)
+    framed = np.zeros(alpha.shape, bool)
+    framed[[0, -1], :] = framed[:, [0, -1]] = True
+    real = regions.holding(framed) | (regions.areas() >= max(area, 1))
+    return (alpha <= floor) & joined(dips, regions.mask(real))
 
 
 def clean_foreground(rgb: np.ndarray, alpha: np.ndarray) -> np.ndarray:
