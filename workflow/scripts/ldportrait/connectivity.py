@@ -5,18 +5,19 @@ background, veils, patches and pinholes in the body. A portrait hangs together, 
 enough to tell the three apart:
 
 1. *Levels.* The picture's own opaque and clear levels are moved to 1 and 0 (`level`).
-2. *Haze.* Faint alpha at some distance from any stronger alpha is no part of the person. It is removed, and so is its
-   share of the soft edge that it surrounds: the haze is continued into the edge and taken from under it
-   (`remove_halo`), so that the edge meets 0.
+2. *Haze.* A smooth haze around the person is seen at some distance from any stronger alpha, where an exact matte is
+   clear. How it falls with the distance is fitted there and continued into the soft edge, and it is taken from under
+   all (`remove_halo`), so that the edge meets 0. Where none is seen, nothing is taken.
 3. *Core.* The largest connected region of nearly opaque pixels is the person's body.
-4. *Background.* What is not connected with the core is removed (`remove_detached`). Connectivity is taken at all
-   levels at once: grey reconstruction of alpha from the core gives, per pixel, the highest level at which it hangs
-   together with the core, which is the continuous form of the Conn metric's connectivity. A region that stands out
-   above that level by more than hair does is an object joined to the person by a veil alone, and is brought down.
+4. *Background.* What is not connected with the core is removed (`remove_detached`), and so are faint remains away from
+   what is (`remove_halo`). Connectivity is taken at all levels at once: grey reconstruction of alpha from the core
+   gives, per pixel, the highest level at which it hangs together with the core, which is the continuous form of the
+   Conn metric's connectivity. A region that stands out above that level by more than hair does is an object joined to
+   the person by a veil alone, and is brought down.
 5. *Foreground.* The clear regions that are real are those that reach the frame, that are large, or that hang together
    with such ones through the soft edge; through them alone a band of fractional alpha may enter the person, and only
    to a depth. Every other dip in alpha is enclosed by the body and is filled (`fill_enclosed`, `limit_depth`). Nearly
-   opaque alpha away from the band is speckle, and becomes opaque (`make_solid`).
+   opaque alpha away from the band is speckle, and becomes opaque (`make_solid`); in hair it may be further away.
 6. *Band.* All that is left is the soft edge, whose alpha is the generated one.
 
 Steps 4 and 5 are each other's mirror image, with background and foreground, 0 and 1 exchanged.
@@ -233,7 +234,9 @@ def without_haze(alpha: np.ndarray, strong: float, fade: float, scale: float, wh
     haze = cv2.resize(line, size, interpolation=cv2.INTER_LINEAR)
     haze = np.where(away > 1, np.maximum(smooth, haze), haze)
     haze = cv2.resize(haze, whole.shape[::-1], interpolation=cv2.INTER_LINEAR)[: alpha.shape[0], : alpha.shape[1]]
-    return _as(np.maximum(alpha - haze, 0) * (full / (full - haze)), alpha.dtype)
+    result, box = alpha.copy(), _box(alpha)
+    result[box] = _as((alpha[box] - haze[box]) * (full / (full - haze[box])), alpha.dtype)
+    return result
 
 
 def without_faint(alpha: np.ndarray, floor: float, fade: float) -> np.ndarray:
