@@ -109,8 +109,8 @@ def main() -> None:
     print(f"load before: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
     first = None
     for size in SIZES:
-        chosen = pictures(6 if size <= 1024 else 2, size)
-        spent = milliseconds(lambda rgba: refine(rgba[..., 3]), chosen)
+        chosen = pictures(6 if size <= 1024 else 1, size)
+        spent = milliseconds(lambda rgba: refine(rgba[..., 3]), chosen, 3 if size <= 1024 else 1)
         first = first or spent / size**2
         bar = f", bar {BARS['refine']:.0f}" if size == 1024 else ""
         print(f"refine {size}²: {spent:.0f} ms{bar}; a pixel costs {spent / size**2 / first:.2f} x that at {SIZES[0]}²")
