@@ -1,15 +1,22 @@
 import json
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
+from hypothesis import settings
 
 from ldportrait import images
 from ldportrait.rendering import casting
 
 ROOT = Path(__file__).parents[1]
 SCRIPTS = ROOT / "workflow" / "scripts"
+
+# The same random cases at every run; HYPOTHESIS_PROFILE=search looks at new ones.
+settings.register_profile("repeatable", derandomize=True)
+settings.register_profile("search", derandomize=False)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 PERSONA = {
     "gender": "woman",

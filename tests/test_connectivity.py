@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from ldportrait import images
 from ldportrait.connectivity import RefineParams, clean_foreground, refine
+from ldportrait.generators import artifacts
 
 STEPS = ["level", "remove_detached", "remove_halo", "fill_enclosed", "limit_depth", "make_solid"]
 
@@ -50,8 +51,46 @@ def test_an_exact_alpha_stays():
 
 def test_the_banks_exact_alphas_hardly_change():
     changes = [error(refine(picture[..., 3]).alpha, picture[..., 3]) for picture in portraits(12)]
-    assert np.mean(changes) < 0.3
-    assert max(changes) < 1.0
+    assert np.mean(changes) < 0.1
+    assert max(changes) < 0.6
+
+
+def enclosed(alpha: np.ndarray) -> list[np.ndarray]:
+    """The masks of the openings of an exact alpha: see `images.openings`."""
+    _, labels, statistics, _ = cv2.connectedComponentsWithStats((alpha < 0.05 * 255).astype(np.uint8), None, 4)
+    height, width = alpha.shape
+    return [
+        labels == region
+        for region, (left, top, across, down, area) in enumerate(statistics)
+        if region and area > 12 and left and top and left + across < width and top + down < height
+    ]
+
+
+def test_the_banks_openings_stay_open():
+    alphas = [picture[..., 3] for picture in portraits(12)]
+    kept = [(refine(alpha).alpha[region] < 0.05 * 255).any() for alpha in alphas for region in enclosed(alpha)]
+    assert len(kept) > 20
+    assert np.mean(kept) >= 0.97
+
+
+def test_the_banks_damaged_mattes_come_close_to_the_truth():
+    before, after, absolute, band = [], [], [], []
+    for seed, picture in enumerate(portraits(8)):
+        truth = picture[..., 3].astype(int)
+        raw = artifacts.damage(picture, seed, gross=0)[0][..., 3]
+        result = refine(raw).alpha
+        soft = cv2.dilate(((truth > 0) & (truth < 255)).astype(np.uint8), np.ones((3, 3))) > 0
+        wrong, left = np.abs(raw.astype(int) - truth), np.abs(result.astype(int) - truth)
+        before.append(wrong.sum())
+        after.append(left.sum())
+        absolute.append(left[~soft].sum() / wrong[~soft].sum())
+        band.append(left[soft].sum() / wrong[soft].sum())
+    share = np.divide(after, before)
+    assert share.mean() < 0.13
+    assert share.max() < 0.2
+    assert np.mean(absolute) < 0.04
+    assert np.mean(band) < 0.7
+    assert max(band) < 1.05
 
 
 def test_islands_and_dust_are_removed():
@@ -162,9 +201,9 @@ def test_a_ghost_without_body_is_left_alone():
 
 
 def damaged(seed: int) -> np.ndarray:
-    """A figure with random veils, blots and noise, (64 to 140, 64 to 140) uint8."""
+    """A figure with random veils, blots and noise, uint8, 64 to 140 on a side; one in eight is up to 512."""
     generator = np.random.default_rng(seed)
-    height, width = generator.integers(64, 140, 2)
+    height, width = generator.integers(64, 140, 2) if seed % 8 else generator.integers(64, 512, 2)
     alpha = cv2.resize(person(), (int(width), int(height)), interpolation=cv2.INTER_AREA)
     field = cv2.GaussianBlur(generator.standard_normal((height, width)).astype(np.float32), (0, 0), 4)
     alpha = alpha + generator.uniform(0, 0.3) * np.clip(field / field.std(), -3, 3) * generator.integers(0, 2)
@@ -172,9 +211,9 @@ def damaged(seed: int) -> np.ndarray:
     return levels(np.clip(np.where(where, generator.random((height, width)), alpha), 0, 1))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=500, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1))
-def test_invariants(seed):
+def test_invariants_and_refining_twice_changes_nothing(seed):
     alpha = damaged(seed)
     before = alpha.copy()
     result = refine(alpha)
@@ -187,13 +226,25 @@ def test_invariants(seed):
     assert (result.alpha[result.removed_background] == 0).all()
     assert (result.alpha[result.filled_foreground] == 255).all()
     assert np.array_equal(result.band, (result.alpha > 0) & (result.alpha < 255))
+    assert np.abs(refine(result.alpha).alpha.astype(int) - result.alpha).max() <= 1
 
 
 @settings(max_examples=60, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1))
-def test_refining_twice_changes_nothing(seed):
-    once = refine(damaged(seed)).alpha
-    assert np.abs(refine(once).alpha.astype(int) - once).max() <= 1
+def test_refining_wide_alphas_twice_changes_nothing(seed):
+    once = refine(damaged(seed).astype(np.uint16) * 257).alpha
+    assert np.abs(refine(once).alpha.astype(int) - once).max() <= 257
+
+
+@pytest.mark.parametrize("shape", [(8192, 64), (64, 8192), (3000, 2000)])
+def test_large_pictures_are_refined(shape):
+    truth = cv2.resize(person(), shape[::-1], interpolation=cv2.INTER_LINEAR)
+    raw = levels(truth)
+    raw[:4, :4] = 30  # a stray corner
+    result = refine(raw).alpha
+    assert not result[:4, :4].any()
+    assert np.abs(refine(result).alpha.astype(int) - result).max() <= 1
+    assert error(result, levels(truth)) < 1
 
 
 @settings(max_examples=30, deadline=None)
@@ -207,17 +258,18 @@ def test_turned_and_flipped_pictures_are_refined_alike(seed, turns, flipped):
     assert np.mean(np.abs(first.astype(int) - second) > 1) < 0.002  # the pyramid's cells may fall by a pixel
 
 
-@settings(max_examples=20, deadline=None)
-@given(seed=st.integers(0, 2**32 - 1))
-def test_other_dtypes_give_the_same_matte(seed):
-    alpha = damaged(seed)
-    expected = refine(alpha).alpha
-    wide = refine(alpha.astype(np.uint16) * 257)
-    assert wide.alpha.dtype == np.uint16
-    assert np.mean(np.abs(np.rint(wide.alpha / 257) - expected) > 1) < 0.01
-    real = refine(alpha.astype(np.float32) / 255)
-    assert real.alpha.dtype == np.float32
-    assert np.mean(np.abs(np.rint(real.alpha * 255) - expected) > 1) < 0.01
+@pytest.mark.parametrize("dtype", [np.uint16, np.float32, np.float64])
+def test_other_dtypes_give_the_same_matte(dtype):
+    full = 65535 if dtype is np.uint16 else 1
+    differ = []
+    for seed in range(40):
+        alpha = damaged(seed)
+        wide = refine((alpha / 255 * full).round(0 if full > 1 else 9).astype(dtype)).alpha
+        assert wide.dtype == dtype
+        differ.append(np.mean(np.abs(wide / full * 255 - refine(alpha).alpha) > 1))
+    # Finer levels may fall on another side of a threshold than rounded ones: in few pixels, or in few pictures.
+    assert np.median(differ) < 0.001
+    assert np.mean(differ) < 0.01
 
 
 def test_the_result_scales_with_the_picture():

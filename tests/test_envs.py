@@ -13,6 +13,7 @@ LOCKS = {
     "core.yaml": "requirements.lock",
     "train.yaml": "requirements.lock",
     "figures.yaml": "requirements.lock",
+    "study.yaml": "requirements.lock",
     "render.yaml": "requirements-render.lock",
 }
 # import name -> distribution name, where they differ

@@ -80,6 +80,17 @@ def test_two_persons_are_seen(portrait, finder):
     assert "several-persons" in reasons(pair, pair, finder)
 
 
+def test_a_half_hidden_second_face_is_seen(portrait, finder):
+    """The same person again, a little smaller, farther left and behind: its face is found beside the first."""
+    matrix = np.array([[0.8, 0, -0.12 * 512], [0, 0.8, 0.2 * 512]], np.float32)
+    alpha = portrait[..., 3:].astype(np.float32) / 255
+    behind = cv2.warpAffine(np.dstack([portrait[..., :3] * alpha, alpha * 255]), matrix, (512, 512))
+    total = alpha + behind[..., 3:] / 255 * (1 - alpha)
+    colour = (portrait[..., :3] * alpha + behind[..., :3] * (1 - alpha)) / np.maximum(total, 1e-6)
+    pair = np.rint(np.clip(np.dstack([colour, 255 * total]), 0, 255)).astype(np.uint8)
+    assert "several-persons" in reasons(pair, pair, finder)
+
+
 def test_a_cut_off_person_is_seen(portrait, finder):
     top = np.flatnonzero((portrait[..., 3] > 127).any(axis=1))[0]
     cut = cv2.resize(portrait[top + 20 : top + 320, 100:400], (512, 512), interpolation=cv2.INTER_LINEAR)

@@ -5,18 +5,19 @@ background, veils, patches and pinholes in the body. A portrait hangs together, 
 enough to tell the three apart:
 
 1. *Levels.* The picture's own opaque and clear levels are moved to 1 and 0 (`level`).
-2. *Haze.* Faint alpha at some distance from any stronger alpha is no part of the person. It is removed, and so is its
-   share of the soft edge that it surrounds: the haze is continued into the edge and taken from under it
-   (`remove_halo`), so that the edge meets 0.
+2. *Haze.* A smooth haze around the person is seen at some distance from any stronger alpha, where an exact matte is
+   clear. How it falls with the distance is fitted there and continued into the soft edge, and it is taken from under
+   all (`remove_halo`), so that the edge meets 0. Where none is seen, nothing is taken.
 3. *Core.* The largest connected region of nearly opaque pixels is the person's body.
-4. *Background.* What is not connected with the core is removed (`remove_detached`). Connectivity is taken at all
-   levels at once: grey reconstruction of alpha from the core gives, per pixel, the highest level at which it hangs
-   together with the core, which is the continuous form of the Conn metric's connectivity. A region that stands out
-   above that level by more than hair does is an object joined to the person by a veil alone, and is brought down.
+4. *Background.* What is not connected with the core is removed (`remove_detached`), and so are faint remains away from
+   what is (`remove_halo`). Connectivity is taken at all levels at once: grey reconstruction of alpha from the core
+   gives, per pixel, the highest level at which it hangs together with the core, which is the continuous form of the
+   Conn metric's connectivity. A region that stands out above that level by more than hair does is an object joined to
+   the person by a veil alone, and is brought down.
 5. *Foreground.* The clear regions that are real are those that reach the frame, that are large, or that hang together
    with such ones through the soft edge; through them alone a band of fractional alpha may enter the person, and only
    to a depth. Every other dip in alpha is enclosed by the body and is filled (`fill_enclosed`, `limit_depth`). Nearly
-   opaque alpha away from the band is speckle, and becomes opaque (`make_solid`).
+   opaque alpha away from the band is speckle, and becomes opaque (`make_solid`); in hair it may be further away.
 6. *Band.* All that is left is the soft edge, whose alpha is the generated one.
 
 Steps 4 and 5 are each other's mirror image, with background and foreground, 0 and 1 exchanged.
@@ -32,14 +33,16 @@ import SimpleITK
 
 from ldportrait.images import unpremultiply
 
-FULL_SCALE = {"uint8": 255.0, "uint16": 65535.0, "float32": 1.0, "float64": 1.0}
+FULL_SCALE = {"uint8": 255, "uint16": 65535, "float32": 1, "float64": 1}
 REFERENCE = 1024  # lengths and areas are in pixels of a 1024 x 1024 picture
 MOST_LEVELLED = 0.1  # an opaque or clear level further off than this is no levelling error
-HAZE_FAR = 3.0  # in `fade`: how far from the edge a haze must be seen
-HAZE_FALL = 6.0  # by how much it may have fallen off there
-HAZE_GAIN = 1.3  # by how much it is denser in the edge than right beside it
-HAZE_LEAST = 0.002  # less than this is none
-MOST_ROUNDS = 8
+HAZE_REACH = 4  # in `fade`: a haze is measured up to here from stronger alpha, and must be seen in the outer half
+HAZE_LEAST = 0.0002  # a picture whose mean there is less has no haze
+HAZE_FALL = 8  # a haze is at most this many times as dense in the edge as there
+HAIR_WINDOW, HAIR_SHARE = 7, 0.2  # the surroundings' reach, in `fade`, and how much of them is soft in hair
+HAIR_REACH = 4  # in `fade`: how far from the band hair may be nearly opaque
+OBJECT_CELL = 4  # pixels of the reference: objects are looked for on a grid of such cells
+MOST_ROUNDS = 8  # of haze: what is removed may lay more of it bare
 TRUST = 0.03  # of a soft pixel: it counts as much as its surroundings where alpha² is this
 
 
@@ -60,9 +63,9 @@ class RefineParams:
     """
 
     core: float = 0.9
-    floor: float = 0.05
+    floor: float = 0.03
     ceiling: float = 0.95
-    haze: float = 0.1
+    haze: float = 0.12
     stand_out: float = 0.3
     object_area: float = 200.0
     fade: float = 3.0
@@ -108,55 +111,68 @@ def refine(alpha: np.ndarray, rgb: np.ndarray | None = None, params: RefineParam
     ValueError for another shape or dtype, for NaN and for values outside [0, 1].
     """
     params = params or RefineParams()
-    before = _unit(alpha)
+    _check(alpha)
     if rgb is not None and rgb.shape != (*alpha.shape, 3):
         raise ValueError(f"A colour of shape {rgb.shape} does not belong to an alpha of shape {alpha.shape}.")
-    step = 0 if alpha.dtype.kind == "f" else 1 / FULL_SCALE[alpha.dtype.name]
-    result = _as(_refined(before, params, step), alpha.dtype)
-    clear, opaque = result == 0, result == FULL_SCALE[alpha.dtype.name]
+    full = FULL_SCALE[alpha.dtype.name]
+    native = np.ascontiguousarray(alpha, np.float32 if alpha.dtype.kind == "f" else None)
+    result = _refined(native, params, float(np.sqrt(alpha.size)) / REFERENCE).astype(alpha.dtype)
+    clear, opaque = result == 0, result == full
     return RefineResult(
         alpha=result,
         removed_background=clear & (alpha != 0),
-        filled_foreground=opaque & (alpha != FULL_SCALE[alpha.dtype.name]),
+        filled_foreground=opaque & (alpha != full),
         band=~(clear | opaque),
     )
 
 
-def _refined(alpha: np.ndarray, params: RefineParams, step: float) -> np.ndarray:
-    """The method on (H, W) float32 in [0, 1], whose levels lie `step` apart.
-
-    What one step removes or fills can leave a little for another, so all are repeated until nothing changes: mostly
-    that is found in the second round, and a refined matte stays as it is when it is refined again.
-    """
-    if not (alpha >= params.core).any():
+def _refined(alpha: np.ndarray, params: RefineParams, scale: float) -> np.ndarray:
+    """The method on (H, W) uint8, uint16 or float32; `scale` is the length of a pixel of the reference."""
+    if not (alpha >= params.core * FULL_SCALE[alpha.dtype.name]).any():
         return alpha
     if params.level:
-        alpha = _stepped(levelled(alpha), step)
-    scale = float(np.sqrt(alpha.size)) / REFERENCE
-    for _ in range(MOST_ROUNDS):
-        before, alpha = alpha, _round(alpha, params, scale, step)
-        if np.array_equal(before, alpha):
+        alpha = levelled(alpha)
+    full, settled = FULL_SCALE[alpha.dtype.name], False
+    for count in range(MOST_ROUNDS):
+        before = alpha
+        if params.remove_halo:
+            alpha = without_haze(alpha, params.haze * full, params.fade * scale, scale, wholly=count > 0)
+        if settled and alpha is before:
             break
+        alpha, settled = _connected(alpha, params, scale)
     return alpha
 
 
-def _round(alpha: np.ndarray, params: RefineParams, scale: float, step: float) -> np.ndarray:
-    """One round of the steps after levelling."""
-    if params.remove_halo:
-        alpha = without_faint(_stepped(without_haze(alpha, params, scale), step), params, scale)
+def _connected(picture: np.ndarray, params: RefineParams, scale: float) -> tuple[np.ndarray, bool]:
+    """The steps that go by connectivity, within the box that holds all alpha; whether nothing is left for a next round.
+
+    Where an object was lowered or a cut was closed, other regions may have become detached or enclosed.
+    """
+    box = _box(picture)
+    alpha, settled = np.ascontiguousarray(picture[box]), True
+    full = FULL_SCALE[alpha.dtype.name]
+    floor, ceiling, area = params.floor * full, params.ceiling * full, scale**2
     if params.remove_detached:
-        core = largest(alpha >= params.core)
-        alpha = attached(alpha, core, params.floor)
-        alpha = without_objects(alpha, core, params.stand_out, params.object_area * scale**2, scale)
-    dips = alpha < params.ceiling
-    clear = real_background(alpha, dips, params.floor, params.opening_area * scale**2)
+        core = largest(alpha >= params.core * full)
+        alpha = attached(alpha, core, floor)
+        before = alpha
+        alpha = without_objects(alpha, core, params.stand_out * full, params.object_area * area, scale)
+        settled = alpha is before
+    if params.remove_halo:
+        alpha = without_faint(alpha, floor, params.fade * scale)
+    dips = alpha < ceiling
+    clear = real_background(alpha, dips, floor, params.opening_area * area)
     if params.fill_enclosed:
-        alpha = np.where(dips & ~joined(dips, clear), 1, alpha)
+        alpha = filled(alpha, dips & ~joined(dips, clear))
     if params.limit_depth:
-        alpha = np.where(near(clear, params.depth * scale), alpha, 1)
+        before = alpha
+        alpha = filled(alpha, ~near(clear, params.depth * scale))
+        settled &= not ((before < ceiling) & (alpha >= ceiling)).any()
     if params.make_solid:
-        alpha = np.where(near(alpha < params.ceiling, params.fade * scale), alpha, 1)
-    return alpha.astype(np.float32, copy=False)
+        alpha = solid(alpha, floor, ceiling, params.fade * scale)
+    result = picture.copy()
+    result[box] = alpha
+    return result, settled
 
 
 def levelled(alpha: np.ndarray) -> np.ndarray:
@@ -165,82 +181,161 @@ def levelled(alpha: np.ndarray) -> np.ndarray:
     The levels are the medians of what is nearly clear and nearly opaque; an exact matte's are 0 and 1, and nothing
     moves.
     """
-    low, high = alpha[alpha < MOST_LEVELLED], alpha[alpha > 1 - MOST_LEVELLED]
-    clear = float(np.median(low)) if low.size else 0.0
-    opaque = float(np.median(high)) if high.size else 1.0
-    if (clear, opaque) == (0.0, 1.0):
+    full = FULL_SCALE[alpha.dtype.name]
+    low, high = alpha < MOST_LEVELLED * full, alpha > (1 - MOST_LEVELLED) * full
+    clear = _median(alpha, low, 0)
+    opaque = _median(alpha, high, full)
+    if (clear, opaque) == (0, full):
         return alpha
-    return np.clip((alpha - clear) / (opaque - clear), 0, 1).astype(np.float32)
+    return _as((alpha.astype(np.float32) - clear) * (full / (opaque - clear)), alpha.dtype)
 
 
-def without_haze(alpha: np.ndarray, params: RefineParams, scale: float) -> np.ndarray:
+def _median(alpha: np.ndarray, where: np.ndarray, usual: int) -> float:
+    """The median of alpha within a mask, quickly so where it is the usual value; that, if the mask is empty."""
+    if 2 * np.count_nonzero(where & (alpha == usual)) >= np.count_nonzero(where):
+        return usual
+    return float(np.median(alpha[where]))
+
+
+def without_haze(alpha: np.ndarray, strong: float, fade: float, scale: float, wholly: bool = False) -> np.ndarray:
     """Take a smooth haze away from behind the person: alpha' = (alpha - h) / (1 - h), the inverse of `alpha over h`.
 
-    The haze h is seen where alpha is at most `haze` and no stronger alpha is near; its level is continued from there
-    into the edge, where it is denser (`HAZE_GAIN`). It must be seen farther off as well (`HAZE_FAR`), or else it is the
-    soft end of the edge itself; h is at most HAZE_FALL times what is seen there.
+    The haze is measured where it lies bare, from `fade` to HAZE_REACH times that away from any alpha above `strong`:
+    there a line in the distance is fitted to the opening of alpha, which holds no hairs. At the edge its haze is the
+    line's value at distance 0, and so it is further inside. In the outer half of that ring an exact matte is clear,
+    however soft its edge is; h is at most HAZE_FALL times what is seen there. Without any haze there, the same array
+    is returned. `wholly` clears all that lies there and beyond: what is left of a haze that is no smooth one.
     """
-    strong = alpha > params.haze
-    if not strong.any():
+    full = FULL_SCALE[alpha.dtype.name]
+    cell = max(1, round(2 * scale))
+    size = tuple(-(-side // cell) for side in alpha.shape[::-1])
+    bottom, right = (-side % cell for side in alpha.shape)
+    whole = cv2.copyMakeBorder(alpha, 0, bottom, 0, right, cv2.BORDER_REPLICATE)
+    coarse = cv2.resize(whole, size, interpolation=cv2.INTER_AREA).astype(np.float32, copy=False)
+    bare = pooled(alpha, cell) <= strong
+    if bare.all():
         return alpha
-    away = cv2.distanceTransform((~strong).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
-    seen, far = away > max(1.0, params.fade * scale), away > HAZE_FAR * params.fade * scale
-    if not alpha[far].any():
+    away = cv2.distanceTransform(bare.view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5) * np.float32(cell / fade)
+    ring, outer = (away > 1) & (away < HAZE_REACH), (away > HAZE_REACH / 2) & (away < HAZE_REACH)
+    width = 2 * max(1, round(fade / cell)) + 1
+    smooth = cv2.morphologyEx(coarse, cv2.MORPH_OPEN, np.ones((width, width), np.uint8))
+    if cv2.mean(smooth, outer.view(np.uint8))[0] < HAZE_LEAST * full:
         return alpha
-    haze = np.minimum(HAZE_GAIN * continued(alpha, seen, scale), HAZE_FALL * continued(alpha, far, scale))
-    haze = np.clip(haze, 0, 0.5)
-    haze = np.where(far, alpha, np.where(seen & (haze > HAZE_LEAST), alpha, haze))
-    return np.clip((alpha - haze) / (1 - haze), 0, 1)
+    if wholly:
+        cleared = cv2.resize(
+            (away > HAZE_REACH / 2).view(np.uint8), None, fx=cell, fy=cell, interpolation=cv2.INTER_NEAREST
+        )
+        return np.where(cleared[: alpha.shape[0], : alpha.shape[1]] > 0, alpha.dtype.type(0), alpha)
+    grid = tuple(max(1, round(side / 4)) for side in size)
+    mean, distance, square, product = continued([smooth, away, away * away, away * smooth], ring, grid)
+    slope = np.minimum((product - distance * mean) / np.maximum(square - distance * distance, 0.02), 0)
+    (seen,) = continued([smooth], outer, grid)
+    line = np.clip(np.minimum(mean - slope * distance, HAZE_FALL * seen), 0, full / 2)
+    haze = cv2.resize(line, size, interpolation=cv2.INTER_LINEAR)
+    haze = np.where(away > 1, np.maximum(smooth, haze), haze)
+    haze = cv2.resize(haze, whole.shape[::-1], interpolation=cv2.INTER_LINEAR)[: alpha.shape[0], : alpha.shape[1]]
+    result, box = alpha.copy(), _box(alpha)
+    result[box] = _as((alpha[box] - haze[box]) * (full / (full - haze[box])), alpha.dtype)
+    return result
 
 
-def without_faint(alpha: np.ndarray, params: RefineParams, scale: float) -> np.ndarray:
-    """Remove alpha up to the floor that is away from any above it, and alpha up to `haze` where haze is looked for."""
-    kept = near(alpha > params.floor, params.fade * scale) & near(alpha > params.haze, HAZE_FAR * params.fade * scale)
-    return np.where(kept, alpha, 0)
+def without_faint(alpha: np.ndarray, floor: float, fade: float) -> np.ndarray:
+    """Remove alpha up to the floor that is away from any above it."""
+    return np.where(near(alpha > floor, fade), alpha, alpha.dtype.type(0))
 
 
-def continued(alpha: np.ndarray, seen: np.ndarray, scale: float) -> np.ndarray:
-    """Continue alpha from the pixels where it is seen into all others, smoothly, by a pyramid of weighted averages."""
-    cell = max(1, round(4 * scale))
-    small = (max(1, round(alpha.shape[1] / cell)), max(1, round(alpha.shape[0] / cell)))
-    weight = cv2.resize(seen.astype(np.float32), small, interpolation=cv2.INTER_AREA)
-    total = cv2.resize(np.where(seen, alpha, 0).astype(np.float32), small, interpolation=cv2.INTER_AREA)
-    levels = [(cv2.GaussianBlur(total, (0, 0), 1), cv2.GaussianBlur(weight, (0, 0), 1))]
+def continued(arrays: list[np.ndarray], seen: np.ndarray, grid: tuple[int, int]) -> list[np.ndarray]:
+    """Continue arrays from the pixels where they are seen to everywhere, smoothly: a pyramid of weighted averages.
+
+    The results lie on a `grid` (width, height) of cells.
+    """
+
+    def shrunk(planes: list[np.ndarray], size: tuple[int, int]) -> list[np.ndarray]:
+        return [cv2.GaussianBlur(cv2.resize(p, size, interpolation=cv2.INTER_AREA), (0, 0), 1) for p in planes]
+
+    weight = seen.astype(np.float32)
+    levels = [shrunk([weight, *(array * weight for array in arrays)], grid)]
     while max(levels[-1][0].shape) > 1:
-        half = tuple(max(1, side // 2) for side in levels[-1][0].shape[::-1])
-        levels.append(tuple(cv2.resize(array, half, interpolation=cv2.INTER_AREA) for array in levels[-1]))
-    total, weight = levels.pop()
-    mean = total / np.maximum(weight, 1e-9)
-    for total, weight in reversed(levels):
-        around = cv2.resize(mean, total.shape[::-1], interpolation=cv2.INTER_LINEAR)
-        mean = (total + 0.02 * around) / (weight + 0.02)
-    return cv2.resize(mean, alpha.shape[::-1], interpolation=cv2.INTER_LINEAR)
+        levels.append(shrunk(levels[-1], tuple(max(1, side // 2) for side in levels[-1][0].shape[::-1])))
+    weight, *totals = levels.pop()
+    means = [total / np.maximum(weight, 1e-9) for total in totals]
+    for weight, *totals in reversed(levels):
+        around = [cv2.resize(mean, weight.shape[::-1], interpolation=cv2.INTER_LINEAR) for mean in means]
+        means = [(t + 0.02 * a) / (weight + 0.02) for t, a in zip(totals, around, strict=True)]
+    return means
 
 
-def labelled(mask: np.ndarray, connectivity: int) -> tuple[np.ndarray, int]:
-    """Label the 4- or 8-connected regions of a mask: (labels (H, W), 0 outside; the highest label)."""
-    # Not as bool or binary_image: that path of cc3d (4.1.1) splits some 8-connected regions in two.
-    labels = cc3d.connected_components(mask.view(np.uint8), connectivity=connectivity)
-    return labels, int(labels.max())
+def solid(alpha: np.ndarray, floor: float, ceiling: float, fade: float) -> np.ndarray:
+    """Make nearly opaque alpha opaque that lies further than `fade` from the band; in hair HAIR_REACH times that.
+
+    At the edge of clothes and skin the band is thin, and what is not quite opaque behind it is speckle; hair is a wide
+    band, and thins out. A place is in hair if HAIR_SHARE of its surroundings are in the band.
+    """
+    dips = alpha < ceiling
+    if not dips.any():
+        return np.full_like(alpha, FULL_SCALE[alpha.dtype.name])
+    away = cv2.distanceTransform((~dips).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
+    side = 2 * round(HAIR_WINDOW * fade) + 1
+    hair = cv2.blur((dips & (alpha > floor)).view(np.uint8) * np.uint8(255), (side, side)) > 255 * HAIR_SHARE
+    kept = (away <= max(fade, 1)) | (hair & (away <= HAIR_REACH * fade))
+    return filled(alpha, ~kept)
+
+
+def filled(alpha: np.ndarray, where: np.ndarray) -> np.ndarray:
+    """Make alpha opaque within a mask."""
+    return np.where(where, alpha.dtype.type(FULL_SCALE[alpha.dtype.name]), alpha)
+
+
+@dataclass(frozen=True)
+class Regions:
+    """The 4- or 8-connected regions of a mask, as runs of pixels of one label: there are far fewer runs than pixels."""
+
+    shape: tuple[int, int]
+    count: int  # the labels are 1 to count, and 0 outside the mask
+    starts: np.ndarray
+    labels: np.ndarray
+
+    @classmethod
+    def of(cls, mask: np.ndarray, connectivity: int) -> "Regions":
+        # Not as bool or binary_image: that path of cc3d (4.1.1) splits some 8-connected regions in two.
+        labels, count = cc3d.connected_components(mask.view(np.uint8), connectivity=connectivity, return_N=True)
+        flat = labels.ravel()
+        starts = np.flatnonzero(flat[1:] != flat[:-1])
+        starts = np.concatenate([[0], starts + 1])
+        return cls(mask.shape, count, starts, flat[starts])
+
+    def lengths(self) -> np.ndarray:
+        return np.diff(self.starts, append=self.shape[0] * self.shape[1])
+
+    def areas(self) -> np.ndarray:
+        """Pixels per label; 0 for what is outside the mask."""
+        areas = np.bincount(self.labels, self.lengths(), self.count + 1)
+        areas[0] = 0
+        return areas
+
+    def holding(self, seeds: np.ndarray) -> np.ndarray:
+        """Whether a label's region holds a pixel of `seeds`, (count + 1,) bool."""
+        held = np.zeros(self.count + 1, bool)
+        held[self.labels[np.logical_or.reduceat(seeds.ravel(), self.starts)]] = True
+        held[0] = False
+        return held
+
+    def mask(self, kept: np.ndarray) -> np.ndarray:
+        """The pixels (H, W) of the labels that are kept."""
+        return np.repeat(kept[self.labels], self.lengths()).reshape(self.shape)
 
 
 def largest(mask: np.ndarray) -> np.ndarray:
     """Keep the largest 8-connected region of a mask; of equally large ones all, so that no corner is preferred."""
-    labels, count = labelled(mask, 8)
-    if count < 2:
-        return mask
-    areas = np.bincount(labels.ravel(), minlength=count + 1)
-    areas[0] = 0
-    return (areas == areas.max())[labels]
+    regions = Regions.of(mask, 8)
+    areas = regions.areas()
+    return regions.mask((areas == areas.max()) & (areas > 0))
 
 
 def joined(mask: np.ndarray, seeds: np.ndarray) -> np.ndarray:
     """Keep the 8-connected regions of a mask that hold a seed: binary reconstruction."""
-    labels, count = labelled(mask, 8)
-    kept = np.zeros(count + 1, bool)
-    kept[labels[seeds & mask]] = True
-    kept[0] = False
-    return kept[labels]
+    regions = Regions.of(mask, 8)
+    return regions.mask(regions.holding(seeds))
 
 
 def near(mask: np.ndarray, distance: float) -> np.ndarray:
@@ -254,7 +349,7 @@ def near(mask: np.ndarray, distance: float) -> np.ndarray:
 def attached(alpha: np.ndarray, core: np.ndarray, floor: float) -> np.ndarray:
     """Remove the islands: regions above the floor that are not connected with the core."""
     above = alpha > floor
-    return np.where(above & ~joined(above, core), 0, alpha)
+    return np.where(above & ~joined(above, core), alpha.dtype.type(0), alpha)
 
 
 def without_objects(alpha: np.ndarray, core: np.ndarray, stand_out: float, area: float, scale: float) -> np.ndarray:
@@ -262,17 +357,18 @@ def without_objects(alpha: np.ndarray, core: np.ndarray, stand_out: float, area:
 
     R = reconstruction by dilation of alpha from the core; a region of alpha - R > stand_out whose area is at least
     `area` becomes R. Smaller ones are hairs that are brighter at the tip than on the way there. Objects are large, so
-    R is taken on the picture at half the reference's size.
+    a coarse picture will do.
     """
-    cell = max(1, round(2 * scale))
+    cell = max(1, round(OBJECT_CELL * scale))
     coarse = pooled(alpha, cell)
-    level = connected_level(coarse, pooled(core.astype(np.float32), cell) > 0)
-    labels, count = labelled(coarse - level > stand_out, 8)
-    objects = np.bincount(labels.ravel(), minlength=count + 1) >= max(1.0, area / cell**2)
-    objects[0] = False
+    level = connected_level(coarse, pooled(core, cell))
+    regions = Regions.of(coarse - level > stand_out, 8)
+    objects = regions.areas() >= max(1.0, area / cell**2)
     if not objects.any():
         return alpha
-    lowered = np.where(joined(coarse > level, objects[labels]), level, 1).astype(np.float32)
+    lowered = np.where(
+        joined(coarse > level, regions.mask(objects)), level, alpha.dtype.type(FULL_SCALE[alpha.dtype.name])
+    )
     lowered = cv2.resize(lowered, None, fx=cell, fy=cell, interpolation=cv2.INTER_NEAREST)
     return np.minimum(alpha, lowered[: alpha.shape[0], : alpha.shape[1]])
 
@@ -289,7 +385,7 @@ def pooled(array: np.ndarray, cell: int) -> np.ndarray:
 
 def connected_level(alpha: np.ndarray, core: np.ndarray) -> np.ndarray:
     """Per pixel the highest level at which it is 8-connected with the core: grey reconstruction by dilation."""
-    marker = SimpleITK.GetImageFromArray(np.where(core, alpha, 0))
+    marker = SimpleITK.GetImageFromArray(np.where(core, alpha, alpha.dtype.type(0)))
     level = SimpleITK.ReconstructionByDilation(marker, SimpleITK.GetImageFromArray(alpha), fullyConnected=True)
     return SimpleITK.GetArrayFromImage(level)
 
@@ -300,15 +396,11 @@ def real_background(alpha: np.ndarray, dips: np.ndarray, floor: float, area: flo
     A clear region (alpha <= floor, 4-connected) is real if it touches the frame or has at least `area` pixels; and so
     is every other that is connected with a real one through `dips`, such as a gap between hairs.
     """
-    clear = alpha <= floor
-    labels, count = labelled(clear, 4)
-    if not count:
-        return clear
-    real = np.bincount(labels.ravel(), minlength=count + 1) >= area
-    for side in (labels[0], labels[-1], labels[:, 0], labels[:, -1]):
-        real[side] = True
-    real[0] = False
-    return clear & joined(dips, real[labels])
+    regions = Regions.of(alpha <= floor, 4)
+    framed = np.zeros(alpha.shape, bool)
+    framed[[0, -1], :] = framed[:, [0, -1]] = True
+    real = regions.holding(framed) | (regions.areas() >= max(area, 1))
+    return (alpha <= floor) & joined(dips, regions.mask(real))
 
 
 def clean_foreground(rgb: np.ndarray, alpha: np.ndarray) -> np.ndarray:
@@ -337,20 +429,27 @@ def clean_foreground(rgb: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     return clean
 
 
-def _unit(alpha: np.ndarray) -> np.ndarray:
-    """An alpha of any supported dtype as (H, W) float32 in [0, 1], checked."""
+def _check(alpha: np.ndarray) -> None:
+    """Raise ValueError for what is no alpha."""
     if alpha.ndim != 2 or alpha.dtype.name not in FULL_SCALE or not alpha.size:
         raise ValueError(f"An alpha is (H, W) uint8, uint16 or float, not {alpha.shape} {alpha.dtype}.")
     if alpha.dtype.kind == "f" and not (np.min(alpha) >= 0 and np.max(alpha) <= 1):
         raise ValueError("A floating-point alpha must lie in [0, 1] and have no NaN.")
+
+
+def _unit(alpha: np.ndarray) -> np.ndarray:
+    """An alpha of any supported dtype as (H, W) float32 in [0, 1], checked."""
+    _check(alpha)
     return np.ascontiguousarray(alpha, np.float32) / np.float32(FULL_SCALE[alpha.dtype.name])
 
 
 def _as(alpha: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """A float32 alpha in [0, 1] in the given dtype, rounded."""
-    return alpha.astype(dtype) if dtype.kind == "f" else np.rint(alpha * FULL_SCALE[dtype.name]).astype(dtype)
+    """A float32 alpha on the scale of a dtype in that dtype, rounded and clipped: what is decided is decided on it."""
+    alpha = np.clip(alpha, 0, FULL_SCALE[dtype.name])
+    return (alpha if dtype.kind == "f" else np.rint(alpha)).astype(dtype, copy=False)
 
 
-def _stepped(alpha: np.ndarray, step: float) -> np.ndarray:
-    """Round to the levels of the input's dtype, so that what is decided here is decided alike on the result."""
-    return (np.rint(alpha / step) * step).astype(np.float32) if step else alpha
+def _box(alpha: np.ndarray) -> tuple[slice, slice]:
+    """The smallest box that holds all of alpha that is not 0, and around it a pixel of background, if there is any."""
+    left, top, columns, rows = cv2.boundingRect((alpha > 0).view(np.uint8))
+    return slice(max(0, top - 1), max(1, top + rows + 1)), slice(max(0, left - 1), max(1, left + columns + 1))

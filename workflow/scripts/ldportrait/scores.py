@@ -14,6 +14,8 @@ import pandas as pd
 from ldportrait import shards
 
 COLUMNS = "run model variant fraction seed benchmark item region metric value".split()
+STUDY = "run severity method item region metric value".split()  # of the refinement study
+CURVES = "run severity parameter factor setting item region value".split()
 SUMMARY = "model variant fraction region metric unit mean low high items seeds".split()
 VARIANTS = ("raw", "keyed", "refined", "truth")  # in the order of all figures and tables
 FILE = re.compile(r"(?P<variant>[a-z]+)-f(?P<fraction>\d{3})-s(?P<seed>\d+)\.parquet")
@@ -69,6 +71,18 @@ def read(path: Path) -> pd.DataFrame:
     if missing:
         raise ValueError(f"{path} is not a score table: it has no column {missing[0]}.")
     return table
+
+
+def read_study(paths: Iterable[Path], columns: Sequence[str]) -> pd.DataFrame:
+    """Read tables of the refinement study as one. ValueError names the file and the column that it lacks."""
+    found = []
+    for path in paths:
+        part = shards.read_table(path)
+        missing = [name for name in columns if name not in part]
+        if missing:
+            raise ValueError(f"{path} is not a table of the refinement study: it has no column {missing[0]}.")
+        found.append(part)
+    return pd.concat(found, ignore_index=True)
 
 
 def read_models(

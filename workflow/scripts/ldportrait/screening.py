@@ -20,13 +20,16 @@ from ldportrait import images
 FAINT, STRONG = 12, 243  # alpha of 1..12 is faint, of 243..254 nearly opaque
 HALF = 128
 GREY = (128, 128, 128)
-FACE_SIDE = 384  # pixels of the longer side at which faces are looked for
+FACE_SIDE = 288  # pixels of the longer side at which faces are looked for
+FACE_MARGIN = 32  # pixels added around, since detectors miss faces that touch the frame
+SECOND_SIZE = 64  # pixels of the first face where a second one is looked for beside it
 STANDARD = 512  # pixels of the longer side at which widths and sharpness are measured
 WIDE = 9  # pixels at that size: the square in which fractional alpha is smooth or not
 SMOOTH = 10  # levels: the deviation of alpha in such a square, below which it is no hair
 EVEN = 1  # levels: the same where alpha is nearly opaque, below which it is no body
 FULL = 255
 CASCADES = {"frontal": "frontalface_default", "alternative": "frontalface_alt2", "profile": "profileface"}
+FRONTAL, PROFILES = ("frontal", "alternative"), ("profile", "mirrored profile")
 
 
 @dataclass(frozen=True)
@@ -92,23 +95,60 @@ class FaceFinder:
         }
 
     def find(self, grey: np.ndarray) -> list[tuple[float, float, float, int]]:
-        """Find faces in an (H, W) uint8 picture: (centre x, centre y, size, votes), in pixels, most votes first.
+        """Find faces in an (H, W) uint8 picture over GREY: (centre x, centre y, size, votes), pixels, the surest first.
 
-        Hits around one place are one face; its votes are how many of the four detectors saw it.
+        Hits around one place are one face; its votes are how many of the four detectors saw it. The frontal ones look
+        first, and those of profiles, which take twice as long, where these two do not agree. Then all look again on
+        both sides of the face and not far below, for a second one of its size or smaller, looking closer.
         """
-        scale = FACE_SIDE / max(grey.shape)
-        size = (max(1, round(grey.shape[1] * scale)), max(1, round(grey.shape[0] * scale)))
-        small = cv2.resize(grey, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+        small = _scaled(grey, FACE_SIDE / max(grey.shape))
+        least = FACE_SIDE // 20
+        hits = self._hits(small, FRONTAL, 4, least)
+        if max((face[3] for face in _merged(hits)), default=0) < 2:
+            hits += self._hits(small, PROFILES, 4, least)
+        scale = max(grey.shape) / FACE_SIDE
+        faces = [(x * scale, y * scale, size * scale, votes) for x, y, size, votes in _distinct(_merged(hits))]
+        return faces + self._beside(grey, faces[0]) if len(faces) == 1 else faces
+
+    def _beside(self, grey: np.ndarray, face: tuple[float, float, float, int]) -> list[tuple[float, float, float, int]]:
+        """Faces that two detectors see beside a face, behind which they may be half hidden."""
+        x, y, size, _ = face
+        rows = slice(max(0, round(y - 1.2 * size)), max(0, round(y + 2 * size)))
+        ends = max(0, round(x - 0.45 * size)), round(x + 0.45 * size)
+        found = []
+        for left, right in ((0, ends[0]), (ends[1], grey.shape[1])):
+            part = grey[rows, left:right]
+            if right - left < 0.3 * size or not part.size or np.mean(part != GREY[0]) * part.size < 0.3 * size**2:
+                continue
+            scale = SECOND_SIZE / size
+            hits = self._hits(_scaled(part, scale), FRONTAL + PROFILES, 2, round(0.47 * SECOND_SIZE), SECOND_SIZE)
+            found += [
+                (left + cx / scale, rows.start + cy / scale, width / scale, votes)
+                for cx, cy, width, votes in _merged(hits)
+                if votes >= 2
+            ]
+        return found
+
+    def _hits(
+        self, picture: np.ndarray, detectors: Sequence[str], support: int, least: int, most: int = 0
+    ) -> list[tuple[float, float, float, str]]:
+        """What some detectors see in a picture, as (x, y, size, detector); `least` and `most` are sizes in pixels."""
+        padded = cv2.copyMakeBorder(picture, *[FACE_MARGIN] * 4, cv2.BORDER_CONSTANT, value=GREY[0])
         hits = []
-        for name, cascade in self.cascades.items():
-            for mirrored in (False, True) if name == "profile" else (False,):
-                picture = np.ascontiguousarray(small[:, ::-1]) if mirrored else small
-                least = FACE_SIDE // 20
-                for x, y, width, height in cascade.detectMultiScale(picture, 1.1, 4, minSize=(least, least)):
-                    centre = x + width / 2
-                    centre = small.shape[1] - centre if mirrored else centre
-                    hits.append((centre / scale, (y + height / 2) / scale, width / scale, f"{name}{mirrored}"))
-        return _distinct(_merged(hits))
+        for detector in detectors:
+            mirrored = detector.startswith("mirrored ")
+            seen = np.ascontiguousarray(padded[:, ::-1]) if mirrored else padded
+            cascade = self.cascades[detector.removeprefix("mirrored ")]
+            sizes = {"minSize": (least, least), "maxSize": (most, most)}
+            for x, y, width, height in cascade.detectMultiScale(seen, 1.1, support, **sizes):
+                centre = padded.shape[1] - x - width / 2 if mirrored else x + width / 2
+                hits.append((centre - FACE_MARGIN, y + height / 2 - FACE_MARGIN, float(width), detector))
+        return hits
+
+
+def _scaled(picture: np.ndarray, scale: float) -> np.ndarray:
+    size = (max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale)))
+    return cv2.resize(picture, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
 
 
 def _merged(hits: Sequence[tuple[float, float, float, str]]) -> list[tuple[float, float, float, int]]:
@@ -245,8 +285,7 @@ def _standard(picture: np.ndarray) -> np.ndarray:
     scale = STANDARD / max(picture.shape[:2])
     if scale == 1:
         return picture
-    size = (max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale)))
-    return cv2.resize(picture, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    return _scaled(picture, scale)
 
 
 def _soft_edge(before: np.ndarray) -> float:
