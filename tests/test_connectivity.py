@@ -124,10 +124,31 @@ def test_a_haze_is_taken_from_behind_the_person():
     assert error(result[edge], truth[edge]) < 0.3 * error(raw[edge], truth[edge])
 
 
+def test_a_narrow_haze_is_taken_from_hard_edges_and_an_exact_one_is_left():
+    truth = person(512)
+    away = cv2.distanceTransform((truth < 0.12).astype(np.uint8), cv2.DIST_L2, 5)
+    haze = 0.014 * np.exp(-away)
+    raw, truth = levels(truth + (1 - truth) * haze), levels(truth)
+    edge = (truth > 0) & (truth < 128)
+    result = refine(raw).alpha
+    assert np.count_nonzero(result[away > 1]) < 0.1 * np.count_nonzero(raw[away > 1])
+    assert error(result[edge], truth[edge]) < 0.3 * error(raw[edge], truth[edge])
+    assert np.array_equal(refine(truth).alpha, truth)
+
+
+def test_a_small_clear_opening_stays_and_a_pinhole_is_filled():
+    truth = person(1024)
+    raw = truth.copy()
+    raw[640:652, 500:512] = 0
+    truth = levels(raw)
+    raw[700:705, 540:545] = 0
+    assert np.array_equal(refine(levels(raw)).alpha, truth)
+
+
 def test_dips_in_the_body_are_filled():
     truth = person()
     raw = truth.copy()
-    raw[100:104, 120:124] = 0  # a hole
+    raw[100:102, 120:122] = 0  # a hole
     raw = raw * (1 - 0.5 * soft_disc(256, 110, 145, 12))  # a patch
     raw[215:250:2, 90:160:3] *= 0.97  # speckle
     result = refine(levels(raw))

@@ -37,10 +37,15 @@ FULL_SCALE = {"uint8": 255, "uint16": 65535, "float32": 1, "float64": 1}
 REFERENCE = 1024  # lengths and areas are in pixels of a 1024 x 1024 picture
 MOST_LEVELLED = 0.1  # an opaque or clear level further off than this is no levelling error
 HAZE_REACH = 4  # in `fade`: a haze is measured up to here from stronger alpha, and must be seen in the outer half
-HAZE_LEAST = 0.0002  # a picture whose mean there is less has no haze
+HAZE_LEAST, HAZE_SHARE = 0.003, 0.035  # the least alpha of a veil, and how much of that half is veiled where haze is
 HAZE_FALL = 8  # a haze is at most this many times as dense in the edge as there
+RIM, BEYOND = (1, 2), (3, 5)  # in pixels, of half the reference: a hard edge's haze is seen here, and no more there
+RIM_SHARE = 0.2  # how much of the former is veiled where there is such a haze
+RIM_GAIN, RIM_FALL = 8, 1.1  # how many times as dense it is in the edge, and by what power of e it falls a pixel
+RIM_LOCAL = 3  # it is taken to be at most this many times as dense as it is nearby
+RIM_MOST = 0.012  # denser than this is something else
 HAIR_WINDOW, HAIR_SHARE = 7, 0.2  # the surroundings' reach, in `fade`, and how much of them is soft in hair
-HAIR_REACH = 4  # in `fade`: how far from the band hair may be nearly opaque
+HAIR_REACH, SKIN_REACH = 4, 0.7  # in `fade`: how far from the band hair and other edges may be nearly opaque
 OBJECT_CELL = 4  # pixels of the reference: objects are looked for on a grid of such cells
 MOST_ROUNDS = 8  # of haze: what is removed may lay more of it bare
 TRUST = 0.03  # of a soft pixel: it counts as much as its surroundings where alpha² is this
@@ -66,11 +71,11 @@ class RefineParams:
     floor: float = 0.03
     ceiling: float = 0.95
     haze: float = 0.12
-    stand_out: float = 0.3
-    object_area: float = 200.0
+    stand_out: float = 0.2
+    object_area: float = 100.0
     fade: float = 3.0
     depth: float = 100.0
-    opening_area: float = 600.0
+    opening_area: float = 120.0
     level: bool = True
     remove_detached: bool = True
     remove_halo: bool = True
@@ -132,11 +137,11 @@ def _refined(alpha: np.ndarray, params: RefineParams, scale: float) -> np.ndarra
         return alpha
     if params.level:
         alpha = levelled(alpha)
-    full, settled = FULL_SCALE[alpha.dtype.name], False
+    settled = False
     for count in range(MOST_ROUNDS):
         before = alpha
         if params.remove_halo:
-            alpha = without_haze(alpha, params.haze * full, params.fade * scale, scale, wholly=count > 0)
+            alpha = without_haze(alpha, params, scale, wholly=count > 0)
         if settled and alpha is before:
             break
         alpha, settled = _connected(alpha, params, scale)
@@ -197,46 +202,85 @@ def _median(alpha: np.ndarray, where: np.ndarray, usual: int) -> float:
     return float(np.median(alpha[where]))
 
 
-def without_haze(alpha: np.ndarray, strong: float, fade: float, scale: float, wholly: bool = False) -> np.ndarray:
+def without_haze(alpha: np.ndarray, params: RefineParams, scale: float, wholly: bool = False) -> np.ndarray:
     """Take a smooth haze away from behind the person: alpha' = (alpha - h) / (1 - h), the inverse of `alpha over h`.
 
-    The haze is measured where it lies bare, from `fade` to HAZE_REACH times that away from any alpha above `strong`:
-    there a line in the distance is fitted to the opening of alpha, which holds no hairs. At the edge its haze is the
-    line's value at distance 0, and so it is further inside. In the outer half of that ring an exact matte is clear,
-    however soft its edge is; h is at most HAZE_FALL times what is seen there. Without any haze there, the same array
-    is returned. `wholly` clears all that lies there and beyond: what is left of a haze that is no smooth one.
+    Works on a coarse picture and returns the same array where there is no haze. `wholly` clears the places where haze
+    lies bare instead: what is left there is of no smooth one.
     """
-    full = FULL_SCALE[alpha.dtype.name]
-    cell = max(1, round(2 * scale))
-    size = tuple(-(-side // cell) for side in alpha.shape[::-1])
+    full, cell = FULL_SCALE[alpha.dtype.name], max(1, round(2 * scale))
     bottom, right = (-side % cell for side in alpha.shape)
     whole = cv2.copyMakeBorder(alpha, 0, bottom, 0, right, cv2.BORDER_REPLICATE)
+    size = (whole.shape[1] // cell, whole.shape[0] // cell)
     coarse = cv2.resize(whole, size, interpolation=cv2.INTER_AREA).astype(np.float32, copy=False)
-    bare = pooled(alpha, cell) <= strong
+    bare = pooled(alpha, cell) <= params.haze * full
     if bare.all():
         return alpha
-    away = cv2.distanceTransform(bare.view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5) * np.float32(cell / fade)
-    ring, outer = (away > 1) & (away < HAZE_REACH), (away > HAZE_REACH / 2) & (away < HAZE_REACH)
-    width = 2 * max(1, round(fade / cell)) + 1
-    smooth = cv2.morphologyEx(coarse, cv2.MORPH_OPEN, np.ones((width, width), np.uint8))
-    if cv2.mean(smooth, outer.view(np.uint8))[0] < HAZE_LEAST * full:
+    away = cv2.distanceTransform(bare.view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
+    fade = params.fade * scale / cell
+    found = [wide_haze(coarse, away / np.float32(fade), max(1, round(fade)), full), rim_haze(coarse, away, fade, full)]
+    found = [(haze, where) for haze, where in found if haze is not None]
+    if not found:
         return alpha
     if wholly:
-        cleared = cv2.resize(
-            (away > HAZE_REACH / 2).view(np.uint8), None, fx=cell, fy=cell, interpolation=cv2.INTER_NEAREST
-        )
-        return np.where(cleared[: alpha.shape[0], : alpha.shape[1]] > 0, alpha.dtype.type(0), alpha)
-    grid = tuple(max(1, round(side / 4)) for side in size)
-    mean, distance, square, product = continued([smooth, away, away * away, away * smooth], ring, grid)
-    slope = np.minimum((product - distance * mean) / np.maximum(square - distance * distance, 0.02), 0)
-    (seen,) = continued([smooth], outer, grid)
-    line = np.clip(np.minimum(mean - slope * distance, HAZE_FALL * seen), 0, full / 2)
-    haze = cv2.resize(line, size, interpolation=cv2.INTER_LINEAR)
-    haze = np.where(away > 1, np.maximum(smooth, haze), haze)
+        where = functools.reduce(np.logical_or, (where for _, where in found)).view(np.uint8)
+        where = cv2.resize(where, None, fx=cell, fy=cell, interpolation=cv2.INTER_NEAREST)
+        return np.where(where[: alpha.shape[0], : alpha.shape[1]] > 0, alpha.dtype.type(0), alpha)
+    haze = functools.reduce(np.maximum, (haze for haze, _ in found))
     haze = cv2.resize(haze, whole.shape[::-1], interpolation=cv2.INTER_LINEAR)[: alpha.shape[0], : alpha.shape[1]]
     result, box = alpha.copy(), _box(alpha)
     result[box] = _as((alpha[box] - haze[box]) * (full / (full - haze[box])), alpha.dtype)
     return result
+
+
+def wide_haze(alpha: np.ndarray, away: np.ndarray, fade: int, full: float) -> tuple[np.ndarray | None, np.ndarray]:
+    """The haze that hugs hair, (H, W) float32, None if there is none; and where it must be seen, (H, W) bool.
+
+    It is measured where it lies bare: `away`, in `fade`, from any stronger alpha, by 1 to HAZE_REACH. There a line in
+    the distance is fitted to the opening of alpha, which holds no hairs. At the edge its haze is the line's value at
+    distance 0, and so it is further inside. In the outer half of that ring an exact matte is clear, however soft its
+    edge is; the haze is at most HAZE_FALL times what is seen there, and none if less than HAZE_SHARE is veiled.
+    """
+    ring, outer = (away > 1) & (away < HAZE_REACH), (away > HAZE_REACH / 2) & (away < HAZE_REACH)
+    smooth = cv2.morphologyEx(alpha, cv2.MORPH_OPEN, np.ones((2 * fade + 1, 2 * fade + 1), np.uint8))
+    if _share(smooth > HAZE_LEAST * full, outer) < HAZE_SHARE:
+        return None, outer
+    mean, distance, square, product = continued([smooth, away, away * away, away * smooth], ring)
+    slope = np.minimum((product - distance * mean) / np.maximum(square - distance * distance, 0.02), 0)
+    (seen,) = continued([smooth], outer)
+    line = np.clip(np.minimum(mean - slope * distance, HAZE_FALL * seen), 0, full / 2)
+    line = cv2.resize(line, alpha.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    return np.where(away > 1, np.maximum(smooth, line), line), away > HAZE_REACH / 2
+
+
+def rim_haze(alpha: np.ndarray, away: np.ndarray, fade: float, full: float) -> tuple[np.ndarray | None, np.ndarray]:
+    """The narrow haze along hard edges, of clothes and skin: as `wide_haze`, but `away` is in pixels.
+
+    It is seen in the ring RIM off the edge, where an exact matte is clear, and not BEYOND. By how much more, the
+    picture over, but at most RIM_LOCAL times what is seen nearby, tells how dense it is in the edge: RIM_GAIN times.
+    """
+    hard = ~in_hair((away == 0) & (alpha < RefineParams.ceiling * full), fade)
+    ring, beyond = (hard & (away > near) & (away <= far) for near, far in (RIM, BEYOND))
+    smooth = cv2.morphologyEx(alpha, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+    if _share(smooth > HAZE_LEAST * full, ring) < RIM_SHARE:
+        return None, ring
+    smooth = np.minimum(smooth, RIM_MOST * full)
+    (local,) = continued([smooth], ring)
+    local = cv2.resize(local, alpha.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    mean = cv2.mean(smooth, ring.view(np.uint8))[0] - cv2.mean(smooth, beyond.view(np.uint8))[0]
+    haze = RIM_GAIN * np.clip(RIM_LOCAL * local, 0, max(mean, 0)) * np.exp(-RIM_FALL * away)
+    bare = hard & (away > RIM[0])
+    return np.where(bare & (alpha <= RefineParams.floor * full), alpha, np.where(hard & ~bare, haze, 0)), ring
+
+
+def in_hair(band: np.ndarray, fade: float) -> np.ndarray:
+    """Where HAIR_SHARE of the surroundings are in the band: at the edge of clothes and skin it is thin."""
+    side = 2 * round(HAIR_WINDOW * fade) + 1
+    return cv2.blur(band.view(np.uint8) * np.uint8(255), (side, side)) > 255 * HAIR_SHARE
+
+
+def _share(what: np.ndarray, where: np.ndarray) -> float:
+    return np.count_nonzero(what & where) / max(1, np.count_nonzero(where))
 
 
 def without_faint(alpha: np.ndarray, floor: float, fade: float) -> np.ndarray:
@@ -244,19 +288,20 @@ def without_faint(alpha: np.ndarray, floor: float, fade: float) -> np.ndarray:
     return np.where(near(alpha > floor, fade), alpha, alpha.dtype.type(0))
 
 
-def continued(arrays: list[np.ndarray], seen: np.ndarray, grid: tuple[int, int]) -> list[np.ndarray]:
+def continued(arrays: list[np.ndarray], seen: np.ndarray) -> list[np.ndarray]:
     """Continue arrays from the pixels where they are seen to everywhere, smoothly: a pyramid of weighted averages.
 
-    The results lie on a `grid` (width, height) of cells.
+    The results are a quarter as high and wide.
     """
 
-    def shrunk(planes: list[np.ndarray], size: tuple[int, int]) -> list[np.ndarray]:
+    def shrunk(planes: list[np.ndarray], by: int) -> list[np.ndarray]:
+        size = tuple(max(1, side // by) for side in planes[0].shape[::-1])
         return [cv2.GaussianBlur(cv2.resize(p, size, interpolation=cv2.INTER_AREA), (0, 0), 1) for p in planes]
 
     weight = seen.astype(np.float32)
-    levels = [shrunk([weight, *(array * weight for array in arrays)], grid)]
+    levels = [shrunk([weight, *(array * weight for array in arrays)], 4)]
     while max(levels[-1][0].shape) > 1:
-        levels.append(shrunk(levels[-1], tuple(max(1, side // 2) for side in levels[-1][0].shape[::-1])))
+        levels.append(shrunk(levels[-1], 2))
     weight, *totals = levels.pop()
     means = [total / np.maximum(weight, 1e-9) for total in totals]
     for weight, *totals in reversed(levels):
@@ -266,18 +311,17 @@ def continued(arrays: list[np.ndarray], seen: np.ndarray, grid: tuple[int, int])
 
 
 def solid(alpha: np.ndarray, floor: float, ceiling: float, fade: float) -> np.ndarray:
-    """Make nearly opaque alpha opaque that lies further than `fade` from the band; in hair HAIR_REACH times that.
+    """Make nearly opaque alpha opaque that lies further than SKIN_REACH `fade` from the band, in hair HAIR_REACH.
 
     At the edge of clothes and skin the band is thin, and what is not quite opaque behind it is speckle; hair is a wide
-    band, and thins out. A place is in hair if HAIR_SHARE of its surroundings are in the band.
+    band, and thins out.
     """
     dips = alpha < ceiling
     if not dips.any():
         return np.full_like(alpha, FULL_SCALE[alpha.dtype.name])
     away = cv2.distanceTransform((~dips).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
-    side = 2 * round(HAIR_WINDOW * fade) + 1
-    hair = cv2.blur((dips & (alpha > floor)).view(np.uint8) * np.uint8(255), (side, side)) > 255 * HAIR_SHARE
-    kept = (away <= max(fade, 1)) | (hair & (away <= HAIR_REACH * fade))
+    hair = in_hair(dips & (alpha > floor), fade)
+    kept = (away <= max(SKIN_REACH * fade, 1)) | (hair & (away <= HAIR_REACH * fade))
     return filled(alpha, ~kept)
 
 
