@@ -45,7 +45,8 @@ def pictures(count: int) -> list[np.ndarray]:
 
 
 def scaled(picture: np.ndarray, size: int) -> np.ndarray:
-    return cv2.resize(picture, (size, size), interpolation=cv2.INTER_LINEAR)
+    smaller = size < picture.shape[0]
+    return cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
 
 
 def milliseconds(work: Callable, items: list, repetitions: int = 3) -> float:
