@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ldportrait import images
-from ldportrait.connectivity import RefineParams, clean_foreground, refine
+from ldportrait.connectivity import RefineParams, refine
 from ldportrait.generators import artifacts
 
 STEPS = ["level", "remove_detached", "remove_halo", "fill_enclosed", "limit_depth", "make_solid"]
@@ -324,33 +324,3 @@ def test_a_colour_of_another_size_is_refused():
 def test_wrong_parameters_are_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         RefineParams(**wrong)
-
-
-def test_clean_foreground_keeps_opaque_colour_and_takes_the_halo_off():
-    alpha = person()
-    colour = np.zeros((256, 256, 3), np.uint8)
-    colour[:] = 40, 90, 160
-    colour[levels(alpha) < 128] = 255  # a white fringe where the person is soft, and white under alpha 0
-    clean = clean_foreground(colour, levels(alpha))
-    opaque = levels(alpha) == 255
-    assert np.array_equal(clean[opaque], colour[opaque])
-    fringe = (alpha > 0) & (levels(alpha) < 128)
-    before, after = (np.abs(picture[fringe].astype(int) - [40, 90, 160]).mean() for picture in (colour, clean))
-    assert after < 0.8 * before
-    assert np.abs(clean[0, 0].astype(int) - [40, 90, 160]).max() < 20
-
-
-def test_clean_foreground_leaves_a_clean_colour():
-    for picture in portraits(4):
-        colour, alpha = picture[..., :3], picture[..., 3]
-        clean = clean_foreground(colour, alpha)
-        seen = alpha[..., None] / 255
-        change = np.abs((clean.astype(float) - colour) * seen)[alpha > 0]
-        assert change.mean() < 1
-
-
-@pytest.mark.parametrize("value", [0, 255])
-def test_clean_foreground_of_constant_alphas(value):
-    colour = np.random.default_rng(0).integers(0, 256, (40, 31, 3), dtype=np.uint8)
-    clean = clean_foreground(colour, np.full((40, 31), value, np.uint8))
-    assert np.array_equal(clean, colour)

@@ -33,9 +33,10 @@ def test_a_shard_is_refined(tmp_path):
     result = run("refine_mattes.py", tmp_path / "raw" / "shard-0000000.tar", output, "--partial", tmp_path / "p")
     assert result.returncode == 0, result.stderr
     for item, refined in zip(items, shards.read_shard(output), strict=True):
-        expected = refine(item.rgba[..., 3])
+        colour, raw = item.rgba[..., :3], item.rgba[..., 3]
+        expected = refine(raw)
         assert np.array_equal(refined.rgba[..., 3], expected.alpha)
-        assert np.array_equal(refined.rgba[..., :3], clean_foreground(item.rgba[..., :3], expected.alpha))
+        assert np.array_equal(refined.rgba[..., :3], clean_foreground(colour, expected.alpha, raw))
         assert np.array_equal(refined.truth, item.truth)
         assert refined.row["prompt"] == "a person"
         assert refined.row["seconds"] < 9

@@ -6,6 +6,7 @@ import os
 import signal
 import tarfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,15 @@ def test_what_is_written_is_read(tmp_path):
 def test_a_shard_without_truth(tmp_path):
     tar = make(tmp_path / "s" / "shard-0000000.tar", truth=False)
     assert [entry.truth for entry in shards.read_shard(tar)] == [None] * len(IDS)
+
+
+def test_truth_is_passed_on_as_it_is(tmp_path):
+    truth = b"bytes of a WebP that nobody decodes"
+    tar = tmp_path / "s" / "shard-0000000.tar"
+    shards.make_shard(tar, shards.partial_of(tar), {}, [(IDS[0], lambda: replace(item(IDS[0]), truth=truth))])
+    (passed,) = shards.read_shard(tar, decode_truth=False)
+    assert passed.truth == truth
+    np.testing.assert_array_equal(passed.rgba, item(IDS[0]).rgba)
 
 
 def test_nothing_else_is_left(tmp_path):

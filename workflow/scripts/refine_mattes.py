@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 from typing import Annotated
 
+import cv2
 import numpy as np
 import typer
 from PIL import Image
@@ -19,9 +20,11 @@ DEFAULTS = RefineParams()
 
 def refined(rgba: np.ndarray, params: RefineParams, clean: bool) -> tuple[np.ndarray, RefineResult]:
     """Refine the alpha of an (H, W, 4) uint8 picture and, if `clean`, its colour; return it with what was done."""
-    result = refine(rgba[..., 3], rgba[..., :3], params)
-    rgb = clean_foreground(rgba[..., :3], result.alpha) if clean else rgba[..., :3]
-    return np.dstack([rgb, result.alpha]), result
+    rgb, raw = cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB), cv2.extractChannel(rgba, 3)
+    result = refine(raw, rgb, params)
+    if clean:
+        rgb = clean_foreground(rgb, result.alpha, raw)
+    return cv2.merge([rgb, result.alpha]), result
 
 
 def refined_item(item: shards.Item, params: RefineParams, clean: bool) -> shards.Item:
@@ -44,7 +47,7 @@ def refine_shard(tar: Path, output: Path, partial: Path, params: RefineParams, c
         "clean": clean,
         "items": rows[["id", "sha256"]].to_numpy().tolist(),
     }
-    items = shards.read_shard(tar)
+    items = shards.read_shard(tar, decode_truth=False)
     jobs = (
         (item.row["id"], lambda item=item: refined_item(item, params, clean))
         for item in tqdm(items, total=len(rows), desc=tar.name, disable=None)

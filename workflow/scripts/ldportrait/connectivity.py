@@ -31,9 +31,11 @@ import cv2
 import numpy as np
 import SimpleITK
 
-from ldportrait.images import unpremultiply
+from ldportrait.colour import clean_foreground
+from ldportrait.images import FULL_SCALE, check_alpha
 
-FULL_SCALE = {"uint8": 255, "uint16": 65535, "float32": 1, "float64": 1}
+__all__ = ["RefineParams", "RefineResult", "clean_foreground", "refine"]
+
 REFERENCE = 1024  # lengths and areas are in pixels of a 1024 x 1024 picture
 MOST_LEVELLED = 0.1  # an opaque or clear level further off than this is no levelling error
 HAZE_REACH = 4  # in `fade`: a haze is measured up to here from stronger alpha, and must be seen in the outer half
@@ -48,7 +50,6 @@ HAIR_WINDOW, HAIR_SHARE = 7, 0.2  # the surroundings' reach, in `fade`, and how 
 HAIR_REACH, SKIN_REACH = 4, 0.7  # in `fade`: how far from the band hair and other edges may be nearly opaque
 OBJECT_CELL = 4  # pixels of the reference: objects are looked for on a grid of such cells
 MOST_ROUNDS = 8  # of haze: what is removed may lay more of it bare
-TRUST = 0.03  # of a soft pixel: it counts as much as its surroundings where alpha² is this
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,7 @@ def refine(alpha: np.ndarray, rgb: np.ndarray | None = None, params: RefineParam
     ValueError for another shape or dtype, for NaN and for values outside [0, 1].
     """
     params = params or RefineParams()
-    _check(alpha)
+    check_alpha(alpha)
     if rgb is not None and rgb.shape != (*alpha.shape, 3):
         raise ValueError(f"A colour of shape {rgb.shape} does not belong to an alpha of shape {alpha.shape}.")
     full = FULL_SCALE[alpha.dtype.name]
@@ -445,46 +446,6 @@ def real_background(alpha: np.ndarray, dips: np.ndarray, floor: float, area: flo
     framed[[0, -1], :] = framed[:, [0, -1]] = True
     real = regions.holding(framed) | (regions.areas() >= max(area, 1))
     return (alpha <= floor) & joined(dips, regions.mask(real))
-
-
-def clean_foreground(rgb: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-    """Make the colour clean where alpha is fractional, and extend it under alpha 0: no halo on any background.
-
-    The colour of a soft pixel is drawn towards that of the opaque pixels around it, more so the less opaque it is;
-    under alpha 0 it is theirs alone: F = (t C + p F_around) / (t + p) with t = alpha² and p = TRUST (1 - t). Opaque
-    pixels stay as they are, and so does a picture without any alpha. `rgb` is (H, W, 3) uint8, `alpha` (H, W) of any
-    dtype that `refine` takes; returns (H, W, 3) uint8. Raises ValueError for others.
-    """
-    weight = _unit(alpha)
-    if rgb.dtype != np.uint8 or rgb.shape != (*alpha.shape, 3):
-        raise ValueError(f"A colour is (H, W, 3) uint8 like its alpha, not {rgb.shape} {rgb.dtype}.")
-    if not weight.any():
-        return rgb.copy()
-    trusted = weight * weight
-    half = tuple(max(1, side // 2) for side in alpha.shape[::-1])
-    coarse = cv2.resize(rgb * trusted[..., None], half, interpolation=cv2.INTER_AREA)
-    around = unpremultiply(coarse, cv2.resize(trusted, half, interpolation=cv2.INTER_AREA))
-    around = cv2.resize(around, alpha.shape[::-1], interpolation=cv2.INTER_LINEAR)
-    clean = np.where(weight[..., None] == 1, rgb, np.rint(np.clip(around, 0, 255)).astype(np.uint8))
-    soft = (weight > 0) & (weight < 1)
-    t = trusted[soft, None]
-    mixed = (t * rgb[soft] + TRUST * (1 - t) * around[soft]) / (t + TRUST * (1 - t))
-    clean[soft] = np.rint(np.clip(mixed, 0, 255))
-    return clean
-
-
-def _check(alpha: np.ndarray) -> None:
-    """Raise ValueError for what is no alpha."""
-    if alpha.ndim != 2 or alpha.dtype.name not in FULL_SCALE or not alpha.size:
-        raise ValueError(f"An alpha is (H, W) uint8, uint16 or float, not {alpha.shape} {alpha.dtype}.")
-    if alpha.dtype.kind == "f" and not (np.min(alpha) >= 0 and np.max(alpha) <= 1):
-        raise ValueError("A floating-point alpha must lie in [0, 1] and have no NaN.")
-
-
-def _unit(alpha: np.ndarray) -> np.ndarray:
-    """An alpha of any supported dtype as (H, W) float32 in [0, 1], checked."""
-    _check(alpha)
-    return np.ascontiguousarray(alpha, np.float32) / np.float32(FULL_SCALE[alpha.dtype.name])
 
 
 def _as(alpha: np.ndarray, dtype: np.dtype) -> np.ndarray:

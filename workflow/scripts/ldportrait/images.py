@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+FULL_SCALE = {"uint8": 255, "uint16": 65535, "float32": 1, "float64": 1}  # of an alpha of these types
 OPENING_ALPHA = 0.05  # below this a pixel counts as background
 OPENING_PIXELS = 12  # an opening must be larger than this
 
@@ -115,7 +116,15 @@ def unpremultiply(premultiplied: np.ndarray, alpha: np.ndarray, trust: float = 0
     return straight
 
 
-def _check_alpha(alpha: np.ndarray) -> None:
+def check_alpha(alpha: np.ndarray) -> None:
+    """Raise ValueError for what is no alpha."""
+    if alpha.ndim != 2 or alpha.dtype.name not in FULL_SCALE or not alpha.size:
+        raise ValueError(f"An alpha is (H, W) uint8, uint16 or float, not {alpha.shape} {alpha.dtype}.")
+    if alpha.dtype.kind == "f" and not (np.min(alpha) >= 0 and np.max(alpha) <= 1):
+        raise ValueError("A floating-point alpha must lie in [0, 1] and have no NaN.")
+
+
+def _check_8_bit(alpha: np.ndarray) -> None:
     if alpha.dtype != np.uint8 or alpha.ndim != 2:
         raise ValueError(f"An alpha is (H, W) uint8, not {alpha.shape} {alpha.dtype}.")
 
@@ -125,7 +134,7 @@ def openings(alpha: np.ndarray) -> int:
 
     A region is 4-connected, has alpha < 0.05 throughout, more than 12 pixels, and does not touch the border.
     """
-    _check_alpha(alpha)
+    _check_8_bit(alpha)
     empty = (alpha < OPENING_ALPHA * 255).astype(np.uint8)
     _, _, statistics, _ = cv2.connectedComponentsWithStats(empty, connectivity=4)
     left, top, width, height, area = statistics[1:].T  # row 0 is everything that is not empty
@@ -135,5 +144,5 @@ def openings(alpha: np.ndarray) -> int:
 
 def fractional_share(alpha: np.ndarray) -> float:
     """Return the share of pixels with 0 < alpha < 255 in an (H, W) uint8 alpha, in [0, 1]."""
-    _check_alpha(alpha)
+    _check_8_bit(alpha)
     return float(np.count_nonzero((alpha > 0) & (alpha < 255)) / alpha.size)

@@ -38,11 +38,14 @@ LOSSLESS = {
 
 @dataclass(frozen=True)
 class Item:
-    """One portrait: its manifest row, its picture (H, W, 4) uint8, and its exact alpha (H, W) uint8 where known."""
+    """One portrait: its manifest row, its picture (H, W, 4) uint8, and its exact alpha (H, W) uint8 where known.
+
+    The exact alpha may be the bytes of another shard's member, which are passed on as they are.
+    """
 
     row: dict[str, object]
     rgba: np.ndarray
-    truth: np.ndarray | None = None
+    truth: np.ndarray | bytes | None = None
 
 
 def manifest_of(tar: Path) -> Path:
@@ -89,11 +92,11 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def read_shard(tar: Path, ids: Container[str] | None = None) -> Iterator[Item]:
+def read_shard(tar: Path, ids: Container[str] | None = None, decode_truth: bool = True) -> Iterator[Item]:
     """Yield the items of a shard in its manifest's order; with `ids`, only those, and the others are not decoded.
 
-    Raises FileNotFoundError or ValueError, naming the file, where the tar is missing or damaged, or holds other items
-    than its manifest says.
+    Without `decode_truth` the exact alpha is given as its member's bytes, to be passed on. Raises FileNotFoundError or
+    ValueError, naming the file, where the tar is missing or damaged, or holds other items than its manifest says.
     """
     rows = {row["id"]: row for row in read_manifest(tar).to_dict("records")}
     if not Path(tar).is_file():
@@ -109,7 +112,9 @@ def read_shard(tar: Path, ids: Container[str] | None = None) -> Iterator[Item]:
                     continue
                 if _digest([members[name] for name in PICTURES if name in members]) != rows[id]["sha256"]:
                     raise ValueError(f"{tar} is damaged: {id} is not what its manifest says; delete it and run again.")
-                truth = _decode(members["truth.webp"], "L") if "truth.webp" in members else None
+                truth = members.get("truth.webp")
+                if truth is not None and decode_truth:
+                    truth = _decode(truth, "L")
                 yield Item(rows[id], _decode(members["rgba.webp"], "RGBA"), truth)
     except (tarfile.TarError, OSError, KeyError, EOFError) as error:
         raise ValueError(f"{tar} is damaged ({error}); delete it and run again to make it anew.") from error
@@ -142,7 +147,7 @@ def _digest(contents: list[bytes]) -> str:
 
 def _decode(content: bytes, mode: str) -> np.ndarray:
     with Image.open(io.BytesIO(content)) as picture:
-        return np.array(picture.convert(mode))
+        return np.array(picture if picture.mode == mode else picture.convert(mode))
 
 
 def encode(array: np.ndarray) -> bytes:
@@ -211,7 +216,7 @@ def _store(folder: Path, id: str, item: Item) -> None:
     for suffix, array in zip(PICTURES, (item.rgba, item.truth), strict=True):
         if array is not None:
             with replacing(folder / f"{id}.{suffix}") as temporary:
-                temporary.write_bytes(encode(array))
+                temporary.write_bytes(array if isinstance(array, bytes) else encode(array))
     with replacing(folder / f"{id}.row") as temporary:
         temporary.write_text(json.dumps({key: _plain(value) for key, value in item.row.items()}), encoding="utf-8")
 
