@@ -145,10 +145,35 @@ def test_a_small_clear_opening_stays_and_a_pinhole_is_filled():
     assert np.array_equal(refine(levels(raw)).alpha, truth)
 
 
+def test_a_gap_between_locks_stays_and_a_patch_as_large_is_filled():
+    truth = person(512)
+    left = int(np.argmax(truth[275] == 1))
+    truth[260:290, left + 20 : left + 24] = 0.5  # slender, and near the edge
+    raw = truth.copy()
+    raw = raw * (1 - 0.5 * soft_disc(512, 400, 256, 9))
+    assert np.array_equal(refine(levels(raw)).alpha, levels(truth))
+
+
+def test_a_stray_band_along_the_frame_is_removed_and_what_leaves_the_picture_is_not():
+    truth = person(512)
+    raw = truth.copy()
+    raw[-4:] = np.maximum(raw[-4:], 0.3)
+    result, truth = refine(levels(raw)).alpha, levels(truth)
+    beside = cv2.distanceTransform((truth == 0).astype(np.uint8), cv2.DIST_L2, 5) > 8
+    assert not result[beside].any()
+    assert np.array_equal(result[truth > 128], truth[truth > 128])
+
+
+def test_an_enclosed_opening_with_haze_in_it_stays_open():
+    truth = person(512) * (1 - soft_disc(512, 300, 256, 14))
+    truth[260:341, 216:297] = np.maximum(truth[260:341, 216:297], 0.1)
+    assert refine(levels(truth)).alpha[300, 256] < 0.12 * 255
+
+
 def test_dips_in_the_body_are_filled():
     truth = person()
     raw = truth.copy()
-    raw[100:102, 120:122] = 0  # a hole
+    raw[100:101, 120:122] = 0  # a hole
     raw = raw * (1 - 0.5 * soft_disc(256, 110, 145, 12))  # a patch
     raw[215:250:2, 90:160:3] *= 0.97  # speckle
     result = refine(levels(raw))

@@ -5,19 +5,20 @@ background, veils, patches and pinholes in the body. A portrait hangs together, 
 enough to tell the three apart:
 
 1. *Levels.* The picture's own opaque and clear levels are moved to 1 and 0 (`level`).
-2. *Haze.* A smooth haze around the person is seen at some distance from any stronger alpha, where an exact matte is
-   clear. How it falls with the distance is fitted there and continued into the soft edge, and it is taken from under
-   all (`remove_halo`), so that the edge meets 0. Where none is seen, nothing is taken.
+2. *Haze.* A smooth haze hugs hair, and a narrow one hard edges. Both are seen off the edge, where an exact matte is
+   clear. How they fall with the distance is measured there and continued into the soft edge, and they are taken from
+   under all (`remove_halo`), so that the edge meets 0. Where none is seen, nothing is taken.
 3. *Core.* The largest connected region of nearly opaque pixels is the person's body.
 4. *Background.* What is not connected with the core is removed (`remove_detached`), and so are faint remains away from
    what is (`remove_halo`). Connectivity is taken at all levels at once: grey reconstruction of alpha from the core
    gives, per pixel, the highest level at which it hangs together with the core, which is the continuous form of the
    Conn metric's connectivity. A region that stands out above that level by more than hair does is an object joined to
-   the person by a veil alone, and is brought down.
+   the person by a veil alone, and is brought down. A stray band along the frame is what does not come from within.
 5. *Foreground.* The clear regions that are real are those that reach the frame, that are large, or that hang together
    with such ones through the soft edge; through them alone a band of fractional alpha may enter the person, and only
-   to a depth. Every other dip in alpha is enclosed by the body and is filled (`fill_enclosed`, `limit_depth`). Nearly
-   opaque alpha away from the band is speckle, and becomes opaque (`make_solid`); in hair it may be further away.
+   to a depth. Every other dip in alpha is enclosed by the body and is filled, unless it is as slender as a gap between
+   locks of hair (`fill_enclosed`, `limit_depth`). Nearly opaque alpha away from the band is speckle, and becomes opaque
+   (`make_solid`); in hair it may be further away.
 6. *Band.* All that is left is the soft edge, whose alpha is the generated one.
 
 Steps 4 and 5 are each other's mirror image, with background and foreground, 0 and 1 exchanged.
@@ -46,6 +47,9 @@ RIM_SHARE = 0.2  # how much of the former is veiled where there is such a haze
 RIM_GAIN, RIM_FALL = 8, 1.1  # how many times as dense it is in the edge, and by what power of e it falls a pixel
 RIM_LOCAL = 3  # it is taken to be at most this many times as dense as it is nearby
 RIM_MOST = 0.012  # denser than this is something else
+OPEN = 0.35  # an enclosed region of alpha up to this is no veil; from an area on it is a real opening
+GAP_AREA, GAP_HALF, GAP_DEPTH = 140, 6, 0.8  # a gap between locks of hair: see `gaps`
+FRAME = 8  # how far a stray band along the frame reaches into the picture
 HAIR_WINDOW, HAIR_SHARE = 7, 0.2  # the surroundings' reach, in `fade`, and how much of them is soft in hair
 HAIR_REACH, SKIN_REACH = 4, 0.7  # in `fade`: how far from the band hair and other edges may be nearly opaque
 OBJECT_CELL = 4  # pixels of the reference: objects are looked for on a grid of such cells
@@ -76,7 +80,7 @@ class RefineParams:
     object_area: float = 100.0
     fade: float = 3.0
     depth: float = 100.0
-    opening_area: float = 120.0
+    opening_area: float = 60.0
     level: bool = True
     remove_detached: bool = True
     remove_halo: bool = True
@@ -167,15 +171,20 @@ def _connected(picture: np.ndarray, params: RefineParams, scale: float) -> tuple
     if params.remove_halo:
         alpha = without_faint(alpha, floor, params.fade * scale)
     dips = alpha < ceiling
-    clear = real_background(alpha, dips, floor, params.opening_area * area)
+    clear, around = real_background(alpha, dips, floor, OPEN * full, params.opening_area * area)
     if params.fill_enclosed:
-        alpha = filled(alpha, dips & ~joined(dips, clear))
+        enclosed = dips & ~around
+        alpha = filled(alpha, enclosed & ~gaps(alpha, enclosed, scale))
     if params.limit_depth:
         before = alpha
         alpha = filled(alpha, ~near(clear, params.depth * scale))
         settled &= not ((before < ceiling) & (alpha >= ceiling)).any()
     if params.make_solid:
         alpha = solid(alpha, floor, ceiling, params.fade * scale)
+    if params.remove_detached:
+        before = alpha
+        alpha = without_frame(alpha, params.core * full, max(1, round(FRAME * scale)), box, picture.shape)
+        settled &= alpha is before
     result = picture.copy()
     result[box] = alpha
     return result, settled
@@ -326,6 +335,20 @@ def solid(alpha: np.ndarray, floor: float, ceiling: float, fade: float) -> np.nd
     return filled(alpha, ~kept)
 
 
+def gaps(alpha: np.ndarray, enclosed: np.ndarray, scale: float) -> np.ndarray:
+    """The enclosed dips that are gaps between locks of hair, (H, W) bool: slender, neither pinholes nor patches.
+
+    They are no smaller than GAP_AREA, nowhere more than GAP_HALF from their sides, and somewhere below alpha GAP_DEPTH.
+    """
+    regions = Regions.of(enclosed, 8)
+    large = regions.areas() >= GAP_AREA * scale**2
+    if not large.any():
+        return np.zeros_like(enclosed)
+    inner = cv2.distanceTransform(enclosed.view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
+    deep = regions.holding(alpha < GAP_DEPTH * FULL_SCALE[alpha.dtype.name])
+    return regions.mask(large & deep & ~regions.holding(inner > GAP_HALF * scale))
+
+
 def filled(alpha: np.ndarray, where: np.ndarray) -> np.ndarray:
     """Make alpha opaque within a mask."""
     return np.where(where, alpha.dtype.type(FULL_SCALE[alpha.dtype.name]), alpha)
@@ -397,6 +420,23 @@ def attached(alpha: np.ndarray, core: np.ndarray, floor: float) -> np.ndarray:
     return np.where(above & ~joined(above, core), alpha.dtype.type(0), alpha)
 
 
+def without_frame(
+    alpha: np.ndarray, core: float, width: int, box: tuple[slice, slice], shape: tuple[int, int]
+) -> np.ndarray:
+    """Lower a stray band along the frame: what reaches the frame comes from within.
+
+    In the outermost `width` pixels alpha below `core` is at most what it is beside them, up to `width` pixels along.
+    `box` is the part of a picture of that shape which `alpha` holds. Without any such band it returns the same array.
+    """
+    result, (rows, columns) = alpha.copy(), box
+    framed = (rows.start == 0, rows.stop >= shape[0], columns.start == 0, columns.stop >= shape[1])
+    for at_frame, side in zip(framed, (result, result[::-1], result.T, result.T[::-1]), strict=True):
+        if at_frame and len(side) > 2 * width:
+            within = cv2.dilate(np.ascontiguousarray(side[width : width + 1]), np.ones((1, 2 * width + 1), np.uint8))
+            side[:width] = np.where(side[:width] < core, np.minimum(side[:width], within), side[:width])
+    return alpha if np.array_equal(result, alpha) else result
+
+
 def without_objects(alpha: np.ndarray, core: np.ndarray, stand_out: float, area: float, scale: float) -> np.ndarray:
     """Lower objects that a veil joins to the body to the level at which they hang together with it.
 
@@ -435,17 +475,22 @@ def connected_level(alpha: np.ndarray, core: np.ndarray) -> np.ndarray:
     return SimpleITK.GetArrayFromImage(level)
 
 
-def real_background(alpha: np.ndarray, dips: np.ndarray, floor: float, area: float) -> np.ndarray:
-    """The clear pixels that are background and not a fault of the body, (H, W) bool.
+def real_background(
+    alpha: np.ndarray, dips: np.ndarray, floor: float, veil: float, area: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """The clear pixels that are background and not a fault of the body, and all dips around them: two (H, W) bool.
 
-    A clear region (alpha <= floor, 4-connected) is real if it touches the frame or has at least `area` pixels; and so
-    is every other that is connected with a real one through `dips`, such as a gap between hairs.
+    A clear region (alpha <= floor, 4-connected) is real if it touches the frame or has at least `area` pixels; so is an
+    enclosed one of that area that haze fills (alpha <= veil), and every other that is connected with a real one through
+    `dips`, such as a gap between hairs.
     """
-    regions = Regions.of(alpha <= floor, 4)
     framed = np.zeros(alpha.shape, bool)
     framed[[0, -1], :] = framed[:, [0, -1]] = True
-    real = regions.holding(framed) | (regions.areas() >= max(area, 1))
-    return (alpha <= floor) & joined(dips, regions.mask(real))
+    clear, low = Regions.of(alpha <= floor, 4), Regions.of(alpha <= veil, 4)
+    real = clear.mask(clear.holding(framed) | (clear.areas() >= max(area, 1)))
+    openings = low.mask(~low.holding(framed) & (low.areas() >= max(area, 1)))
+    around = joined(dips, real | openings)
+    return ((alpha <= floor) | openings) & around, around
 
 
 def _as(alpha: np.ndarray, dtype: np.dtype) -> np.ndarray:
