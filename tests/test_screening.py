@@ -7,9 +7,11 @@ import pytest
 from conftest import ROOT
 
 from ldportrait import images, screening
+from ldportrait.connectivity import clean_foreground, refine
 from ldportrait.screening import REASONS, FaceFinder, Thresholds, measure, read_review, verdicts
 
 BANK = ROOT / "resources" / "bank"
+SAMPLES = ROOT.parent / "shared" / "data" / "layerdiffuse_samples"
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +37,14 @@ def with_alpha(picture: np.ndarray, alpha: np.ndarray) -> np.ndarray:
 
 def test_a_sound_portrait_is_accepted(portrait, finder):
     assert reasons(portrait, portrait, finder) == []
+
+
+@pytest.mark.skipif(not SAMPLES.is_dir(), reason="needs the real samples in ../shared")
+@pytest.mark.parametrize("name", ["woman_suit", "old_man_sitting"])
+def test_real_samples_are_accepted(name, finder):
+    raw = images.read_rgba(SAMPLES / f"{name}.png")
+    alpha = refine(np.ascontiguousarray(raw[..., 3])).alpha
+    assert reasons(raw, np.dstack([clean_foreground(raw[..., :3], alpha), alpha]), finder) == []
 
 
 def test_faces_are_found_where_they_are(portrait, finder):
