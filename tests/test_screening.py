@@ -7,9 +7,11 @@ import pytest
 from conftest import ROOT
 
 from ldportrait import images, screening
+from ldportrait.connectivity import clean_foreground, refine
 from ldportrait.screening import REASONS, FaceFinder, Thresholds, measure, read_review, verdicts
 
 BANK = ROOT / "resources" / "bank"
+SAMPLES = ROOT.parent / "shared" / "data" / "layerdiffuse_samples"
 
 
 @pytest.fixture(scope="module")
@@ -37,18 +39,27 @@ def test_a_sound_portrait_is_accepted(portrait, finder):
     assert reasons(portrait, portrait, finder) == []
 
 
+@pytest.mark.skipif(not SAMPLES.is_dir(), reason="needs the real samples in ../shared")
+@pytest.mark.parametrize("name", ["woman_suit", "old_man_sitting"])
+def test_real_samples_are_accepted(name, finder):
+    raw = images.read_rgba(SAMPLES / f"{name}.png")
+    alpha = refine(np.ascontiguousarray(raw[..., 3])).alpha
+    assert reasons(raw, np.dstack([clean_foreground(raw[..., :3], alpha), alpha]), finder) == []
+
+
 def test_faces_are_found_where_they_are(portrait, finder):
     grey = cv2.cvtColor(images.composite(portrait, screening.GREY), cv2.COLOR_RGB2GRAY)
     faces = finder.find(grey)
-    (x, y, size, votes), *others = faces
+    face, *others = faces
     assert not others
-    assert votes >= 2
-    assert 230 < x < 290  # read off the picture
-    assert 80 < y < 140
-    assert 70 < size < 140
+    assert face.votes >= 2
+    assert 230 < face.x < 290  # read off the picture
+    assert 80 < face.y < 140
+    assert 70 < face.size < 140
     larger = finder.find(cv2.resize(grey, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC))
     assert len(larger) == 1
-    assert abs(larger[0][0] / 2 - x) < 10
+    assert abs(larger[0].x / 2 - face.x) < 10
+    assert finder.beside(grey, face) < Thresholds().face_beside
 
 
 def test_spoilt_portraits_are_rejected_for_the_right_reason(portrait, finder):
@@ -91,6 +102,29 @@ def test_a_half_hidden_second_face_is_seen(portrait, finder):
     assert "several-persons" in reasons(pair, pair, finder)
 
 
+def beside_the_head(portrait: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
+    """The portrait and behind it, left of the head at the height of the eyes, an opaque disc 100 pixels wide."""
+    alpha = portrait[..., 3:].astype(np.float32) / 255
+    left = int(np.flatnonzero(portrait[110, :, 3] > 127)[0])
+    disc = cv2.circle(np.zeros(alpha.shape[:2], np.float32), (left - 45, 110), 50, 1, -1, cv2.LINE_AA)[..., None]
+    total = alpha + disc * (1 - alpha)
+    over = (portrait[..., :3] * alpha + np.array(colour) * disc * (1 - alpha)) / np.maximum(total, 1e-6)
+    return np.rint(np.clip(np.dstack([np.where(total > 0, over, portrait[..., :3]), 255 * total]), 0, 255)).astype(
+        np.uint8
+    )
+
+
+def test_a_thing_in_foreign_colours_beside_the_head_is_scenery(portrait, finder):
+    """Wholly opaque, and no face: colour alone tells it. The disc's radius is about half the face's size."""
+    bush = beside_the_head(portrait, (60, 140, 40))
+    before, after = measure(portrait, portrait, finder), measure(bush, bush, finder)
+    assert before["foreign_beside"] < 0.05
+    assert 0.1 < after["foreign_beside"] <= after["foreign"] < 0.7
+    assert reasons(bush, bush, finder) == ["scenery"]
+    double = cv2.resize(bush, None, fx=2, fy=2, interpolation=cv2.INTER_LINEAR)
+    assert measure(double, double, finder)["foreign"] == pytest.approx(after["foreign"], rel=0.2)
+
+
 def test_a_cut_off_person_is_seen(portrait, finder):
     top = np.flatnonzero((portrait[..., 3] > 127).any(axis=1))[0]
     cut = cv2.resize(portrait[top + 20 : top + 320, 100:400], (512, 512), interpolation=cv2.INTER_LINEAR)
@@ -121,8 +155,11 @@ def sound(count: int) -> pd.DataFrame:
         "touch_left": 0.0,
         "touch_right": 0.0,
         "touch_top": 0.0,
+        "face_beside": 0.0,
         "smooth_fractional": 0.0,
         "aside": 0.0,
+        "foreign": 0.0,
+        "foreign_beside": 0.0,
         "sharpness": 30.0,
         "changed": 0.003,
         "soft_edge": 3.0,
@@ -140,7 +177,10 @@ def sound(count: int) -> pd.DataFrame:
         ("see-through", {"veil_background": 0.5}),
         ("scenery", {"smooth_fractional": 0.1}),
         ("scenery", {"aside": 0.5}),
+        ("scenery", {"foreign": 0.6}),
+        ("scenery", {"foreign_beside": 0.3}),
         ("several-persons", {"faces": 2}),
+        ("several-persons", {"face_beside": 40.0}),
         ("several-persons", {"second_body": 0.5}),
         ("no-face", {"faces": 0, "face_size": 0.0}),
         ("small-face", {"face_size": 0.01}),

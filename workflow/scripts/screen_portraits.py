@@ -51,6 +51,10 @@ def main(
     second_body: Annotated[
         float, typer.Option(help="several-persons: another body has more than this share of the person's area.")
     ] = DEFAULTS.second_body,
+    face_beside: Annotated[
+        float,
+        typer.Option(help="several-persons: more windows of the face detectors than this see one beside the face."),
+    ] = DEFAULTS.face_beside,
     face_size: Annotated[
         float, typer.Option(help="small-face: smaller than this share of the longer side.")
     ] = DEFAULTS.face_size,
@@ -66,6 +70,12 @@ def main(
     aside: Annotated[
         float, typer.Option(help="scenery: more of the opaque area than this lies where no body can be.")
     ] = DEFAULTS.aside,
+    foreign: Annotated[
+        float, typer.Option(help="scenery: a disc of more faces' sizes than this has colours foreign to the person.")
+    ] = DEFAULTS.foreign,
+    foreign_beside: Annotated[
+        float, typer.Option(help="scenery: such a disc beside the head and above the shoulders.")
+    ] = DEFAULTS.foreign_beside,
     sharpness: Annotated[float, typer.Option(help="blurred: the person is less sharp than this.")] = DEFAULTS.sharpness,
     changed: Annotated[
         float, typer.Option(help="changed-too-much: the mean change of alpha is more than this.")

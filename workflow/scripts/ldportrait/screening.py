@@ -7,6 +7,7 @@ thresholds and looks at no picture, so that thresholds can be changed and judged
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from typing import NamedTuple
 
 import cc3d
 import cv2
@@ -22,12 +23,20 @@ HALF = 128
 GREY = (128, 128, 128)
 FACE_SIDE = 288  # pixels of the longer side at which faces are looked for
 FACE_MARGIN = 32  # pixels added around, since detectors miss faces that touch the frame
-SECOND_SIZE = 64  # pixels of the first face where a second one is looked for beside it
+SECOND_SIZE = 96  # pixels of the first face where a second one is looked for beside it
+SECOND_STEP = 1.05  # from one size of a second face to the next: half hidden, it is seen at few of them
+OVERLAP = 0.85  # of the first face: what looks like a face nearer than this may be a part of the first one
+OVERLAP_WEIGHT = 0.2  # of hits as near as that
 STANDARD = 512  # pixels of the longer side at which widths and sharpness are measured
 WIDE = 9  # pixels at that size: the square in which fractional alpha is smooth or not
 SMOOTH = 10  # levels: the deviation of alpha in such a square, below which it is no hair
 EVEN = 1  # levels: the same where alpha is nearly opaque, below which it is no body
 FULL = 255
+COLOURS = 128  # pixels of the longer side at which colours are compared
+COLOUR_STEPS = (3, 3, 15)  # of a*, b* and L*: light and shade change L* most
+BINS = (86, 86, 7)  # of such steps in the space of colours
+STANDING = 200  # alpha from which a thing stands there and is no veil
+FOREIGN = 6  # times as much of a colour lies elsewhere as above and below the face: it is not the person's
 CASCADES = {"frontal": "frontalface_default", "alternative": "frontalface_alt2", "profile": "profileface"}
 FRONTAL, PROFILES = ("frontal", "alternative"), ("profile", "mirrored profile")
 
@@ -41,10 +50,13 @@ class Thresholds:
     veil_background: see-through, if more of the raw surroundings than this has alpha above 12.
     veil_body: see-through, if more of the body than this is below alpha 0.8 in the raw matte.
     second_body: several-persons, if a body beside the person takes more than this share of the person's area.
+    face_beside: several-persons, if more windows of the face detectors than this agree on a face beside the first.
     face_size: small-face, if the face is smaller than this.
     cut_side, cut_top: cut-off, if more of a side border's or the top border's length than this is opaque.
     smooth_fractional: scenery (glow, veil), if smooth fractional alpha takes more of the raw picture than this.
     aside: scenery, if more of the opaque area than this lies where a person with this face has no body.
+    foreign: scenery, if a disc of a larger radius than this, in sizes of the face, has colours foreign to the person.
+    foreign_beside: the same of a disc beside the head and above the shoulders.
     sharpness: blurred, if the sharpness of the person is below this.
     changed: changed-too-much, if the refinement changed alpha by more than this on average.
     soft_edge: binary-alpha, if there are fewer soft pixels than this per pixel of the outline.
@@ -56,11 +68,14 @@ class Thresholds:
     veil_background: float = 0.2
     veil_body: float = 0.05
     second_body: float = 0.08
+    face_beside: float = 12.0
     face_size: float = 0.07
     cut_side: float = 0.6
     cut_top: float = 0.1
     smooth_fractional: float = 0.005
     aside: float = 0.12
+    foreign: float = 0.4
+    foreign_beside: float = 0.12
     sharpness: float = 6.0
     changed: float = 0.1
     soft_edge: float = 0.3
@@ -85,6 +100,26 @@ REASONS = (
 )
 
 
+class Hit(NamedTuple):
+    """What one detector takes for a face: its centre and size in pixels, and how many overlapping windows say so."""
+
+    x: float
+    y: float
+    size: float
+    detector: str
+    windows: int
+
+
+class Face(NamedTuple):
+    """Hits at one place: centre and size in pixels, how many detectors agree, and their windows in all."""
+
+    x: float
+    y: float
+    size: float
+    votes: int
+    windows: int
+
+
 class FaceFinder:
     """Finds faces with the Haar cascades that ship with OpenCV: frontal, alternative frontal, and both profiles."""
 
@@ -94,55 +129,61 @@ class FaceFinder:
             for name, file in CASCADES.items()
         }
 
-    def find(self, grey: np.ndarray) -> list[tuple[float, float, float, int]]:
-        """Find faces in an (H, W) uint8 picture over GREY: (centre x, centre y, size, votes), pixels, the surest first.
+    def find(self, grey: np.ndarray) -> list[Face]:
+        """Find the faces, the surest first, in an (H, W) uint8 picture over GREY.
 
-        Hits around one place are one face; its votes are how many of the four detectors saw it. The frontal ones look
-        first, and those of profiles, which take twice as long, where these two do not agree. Then all look again on
-        both sides of the face and not far below, for a second one of its size or smaller, looking closer.
+        The frontal detectors look first, and those of profiles, which take twice as long, where these two do not agree.
+        Where none sees anything, as in a face with an eye shut, less support is asked of them.
         """
-        small = _scaled(grey, FACE_SIDE / max(grey.shape))
-        least = FACE_SIDE // 20
+        scale = FACE_SIDE / max(grey.shape)
+        small, least = _scaled(grey, scale), FACE_SIDE // 20
         hits = self._hits(small, FRONTAL, 4, least)
-        if max((face[3] for face in _merged(hits)), default=0) < 2:
+        if max((face.votes for face in _merged(hits)), default=0) < 2:
             hits += self._hits(small, PROFILES, 4, least)
-        scale = max(grey.shape) / FACE_SIDE
-        faces = [(x * scale, y * scale, size * scale, votes) for x, y, size, votes in _distinct(_merged(hits))]
-        return faces + self._beside(grey, faces[0]) if len(faces) == 1 else faces
+        hits = hits or self._hits(small, FRONTAL + PROFILES, 2, least)
+        return [
+            face._replace(x=face.x / scale, y=face.y / scale, size=face.size / scale)
+            for face in _distinct(_merged(hits))
+        ]
 
-    def _beside(self, grey: np.ndarray, face: tuple[float, float, float, int]) -> list[tuple[float, float, float, int]]:
-        """Faces that two detectors see beside a face, behind which they may be half hidden."""
-        x, y, size, _ = face
-        rows = slice(max(0, round(y - 1.2 * size)), max(0, round(y + 2 * size)))
-        ends = max(0, round(x - 0.45 * size)), round(x + 0.45 * size)
-        found = []
+    def beside(self, grey: np.ndarray, face: Face) -> float:
+        """The evidence for a second face beside or half behind a face: the most windows that agree on a place.
+
+        All detectors look again, closer and in finer steps, on both sides of the face and not far below, for one of its
+        size or smaller. A part of the face itself may be seen anew: what is near its centre (OVERLAP) has less weight.
+        """
+        rows = slice(max(0, round(face.y - 1.2 * face.size)), max(0, round(face.y + 2 * face.size)))
+        ends = max(0, round(face.x - 0.45 * face.size)), round(face.x + 0.45 * face.size)
+        scale = SECOND_SIZE / face.size
+        least, most = round(0.45 * SECOND_SIZE), round(1.05 * SECOND_SIZE)
+        evidence = 0.0
         for left, right in ((0, ends[0]), (ends[1], grey.shape[1])):
             part = grey[rows, left:right]
-            if right - left < 0.3 * size or not part.size or np.mean(part != GREY[0]) * part.size < 0.3 * size**2:
+            if right - left < 0.3 * face.size or np.count_nonzero(part != GREY[0]) < 0.3 * face.size**2:
                 continue
-            scale = SECOND_SIZE / size
-            hits = self._hits(_scaled(part, scale), FRONTAL + PROFILES, 2, round(0.47 * SECOND_SIZE), SECOND_SIZE)
-            found += [
-                (left + cx / scale, rows.start + cy / scale, width / scale, votes)
-                for cx, cy, width, votes in _merged(hits)
-                if votes >= 2
-            ]
-        return found
+            for found in _merged(self._hits(_scaled(part, scale), FRONTAL + PROFILES, 1, least, most, SECOND_STEP)):
+                near = abs(left + found.x / scale - face.x) < OVERLAP * face.size
+                evidence = max(evidence, found.windows * (OVERLAP_WEIGHT if near else 1.0))
+        return evidence
 
     def _hits(
-        self, picture: np.ndarray, detectors: Sequence[str], support: int, least: int, most: int = 0
-    ) -> list[tuple[float, float, float, str]]:
-        """What some detectors see in a picture, as (x, y, size, detector); `least` and `most` are sizes in pixels."""
+        self, picture: np.ndarray, detectors: Sequence[str], support: int, least: int, most: int = 0, step: float = 1.1
+    ) -> list[Hit]:
+        """What some detectors see; `least` and `most` are sizes in pixels, `step` is the ratio of one to the next."""
         padded = cv2.copyMakeBorder(picture, *[FACE_MARGIN] * 4, cv2.BORDER_CONSTANT, value=GREY[0])
+        sizes = {"minSize": (least, least), "maxSize": (most, most)}
         hits = []
         for detector in detectors:
             mirrored = detector.startswith("mirrored ")
             seen = np.ascontiguousarray(padded[:, ::-1]) if mirrored else padded
             cascade = self.cascades[detector.removeprefix("mirrored ")]
-            sizes = {"minSize": (least, least), "maxSize": (most, most)}
-            for x, y, width, height in cascade.detectMultiScale(seen, 1.1, support, **sizes):
+            for (x, y, width, height), windows in zip(
+                *cascade.detectMultiScale2(seen, step, support, **sizes), strict=True
+            ):
                 centre = padded.shape[1] - x - width / 2 if mirrored else x + width / 2
-                hits.append((centre - FACE_MARGIN, y + height / 2 - FACE_MARGIN, float(width), detector))
+                hits.append(
+                    Hit(centre - FACE_MARGIN, y + height / 2 - FACE_MARGIN, float(width), detector, int(windows))
+                )
         return hits
 
 
@@ -151,32 +192,35 @@ def _scaled(picture: np.ndarray, scale: float) -> np.ndarray:
     return cv2.resize(picture, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
 
 
-def _merged(hits: Sequence[tuple[float, float, float, str]]) -> list[tuple[float, float, float, int]]:
-    """Join hits (x, y, size, detector) whose centres are within half a face of each other; (x, y, size, votes)."""
-    groups: list[list[tuple[float, float, float, str]]] = []
+def _merged(hits: Sequence[Hit]) -> list[Face]:
+    """Join hits whose centres are within half a face of each other; the face that most detectors see comes first."""
+    groups: list[list[Hit]] = []
     for hit in hits:
         for group in groups:
             x, y, size = np.median([other[:3] for other in group], axis=0)
-            if np.hypot(hit[0] - x, hit[1] - y) < 0.5 * max(size, hit[2]) and 0.4 < hit[2] / size < 2.5:
+            if np.hypot(hit.x - x, hit.y - y) < 0.5 * max(size, hit.size) and 0.4 < hit.size / size < 2.5:
                 group.append(hit)
                 break
         else:
             groups.append([hit])
-    faces = [(*np.median([hit[:3] for hit in g], axis=0).tolist(), len({hit[3] for hit in g})) for g in groups]
-    return sorted(faces, key=lambda face: (-face[3], face[1]))
+    faces = []
+    for group in groups:
+        place = np.median([hit[:3] for hit in group], axis=0).tolist()
+        faces.append(Face(*place, len({hit.detector for hit in group}), sum(hit.windows for hit in group)))
+    return sorted(faces, key=lambda face: (-face.votes, face.y))
 
 
-def _distinct(faces: list[tuple[float, float, float, int]]) -> list[tuple[float, float, float, int]]:
+def _distinct(faces: list[Face]) -> list[Face]:
     """Keep the first face and those that are surely others: apart from it, of like size, and seen twice or beside it.
 
     Cloth resembles a face now and then, but below the face, and hardly to two detectors.
     """
     kept = faces[:1]
-    for x, y, size, votes in faces[1:]:
-        apart = all(np.hypot(x - other[0], y - other[1]) > 0.9 * max(size, other[2]) for other in kept)
-        beside = abs(x - kept[0][0]) > abs(y - kept[0][1])
-        if apart and (votes >= 2 or beside) and 0.5 < size / kept[0][2] < 2:
-            kept.append((x, y, size, votes))
+    for face in faces[1:]:
+        apart = all(np.hypot(face.x - other.x, face.y - other.y) > 0.9 * max(face.size, other.size) for other in kept)
+        beside = abs(face.x - kept[0].x) > abs(face.y - kept[0].y)
+        if apart and (face.votes >= 2 or beside) and 0.5 < face.size / kept[0].size < 2:
+            kept.append(face)
     return kept
 
 
@@ -186,7 +230,8 @@ def measure(raw: np.ndarray, refined: np.ndarray, finder: FaceFinder) -> dict[st
         raise ValueError(f"The raw picture is {raw.shape[:2]}, the refined one {refined.shape[:2]} (H, W).")
     alpha, before = refined[..., 3], raw[..., 3]
     grey = cv2.cvtColor(images.composite(refined, GREY), cv2.COLOR_RGB2GRAY)
-    faces = finder.find(cv2.cvtColor(images.composite(raw, GREY), cv2.COLOR_RGB2GRAY))
+    over_grey = cv2.cvtColor(images.composite(raw, GREY), cv2.COLOR_RGB2GRAY)
+    faces = finder.find(over_grey)
     numbers = {
         **_shares("raw", before),
         **_shares("refined", alpha),
@@ -194,6 +239,8 @@ def measure(raw: np.ndarray, refined: np.ndarray, finder: FaceFinder) -> dict[st
         **_touches(alpha),
         **_bodies(before),
         **_faces(faces, alpha),
+        "face_beside": finder.beside(over_grey, faces[0]) if len(faces) == 1 else 0.0,
+        **_foreign(raw, faces[:1]),
         **_veils(before, alpha),
         "smooth_fractional": _smooth(before),
         "soft_edge": _soft_edge(before),
@@ -229,24 +276,73 @@ def _bodies(before: np.ndarray) -> dict[str, float]:
     return {"bodies": int(np.count_nonzero(areas > 0.02 * areas[:1].sum())), "second_body": second}
 
 
-def _faces(faces: list[tuple[float, float, float, int]], alpha: np.ndarray) -> dict[str, float]:
+def _faces(faces: list[Face], alpha: np.ndarray) -> dict[str, float]:
     """The faces found, the first one's size and place, and how much of the person lies where it cannot have a body."""
     side = max(alpha.shape)
     if not faces:
         return {"faces": 0, "face_size": 0.0, "face_x": 0.0, "face_y": 0.0, "face_votes": 0, "aside": 0.0}
-    x, y, size, votes = faces[0]
+    face = faces[0]
     person = alpha >= HALF
-    rows, columns = np.mgrid[: alpha.shape[0], : alpha.shape[1]]
-    above = rows < y - 1.6 * size
-    beside = (np.abs(columns - x) > 2.2 * size) & (rows < y + 0.4 * size)
+    right, down = _around(face, alpha.shape)
+    elsewhere = (down < -1.6) | ((np.abs(right) > 2.2) & (down < 0.4))
     return {
         "faces": len(faces),
-        "face_size": size / side,
-        "face_x": x / alpha.shape[1],
-        "face_y": y / alpha.shape[0],
-        "face_votes": votes,
-        "aside": float(np.count_nonzero(person & (above | beside)) / max(1, np.count_nonzero(person))),
+        "face_size": face.size / side,
+        "face_x": face.x / alpha.shape[1],
+        "face_y": face.y / alpha.shape[0],
+        "face_votes": face.votes,
+        "aside": float(np.count_nonzero(person & elsewhere) / max(1, np.count_nonzero(person))),
     }
+
+
+def _around(face: Face, shape: tuple[int, ...], scale: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+    """How far pixels are from a face's centre, to the right (1, W) and down (H, 1), in sizes of the face."""
+    down, right = np.ogrid[: shape[0], : shape[1]]
+    return (right - face.x * scale) / (face.size * scale), (down - face.y * scale) / (face.size * scale)
+
+
+def _foreign(raw: np.ndarray, faces: list[Face]) -> dict[str, float]:
+    """The radius, in sizes of the face, of the largest disc in foreign colours, and of such beside head and shoulders.
+
+    Colours are the person's own if the column of head and trunk has them, a face to either side: arms and hair in the
+    wind share them, what is behind the person often does not. The disc tells a thing from rims of light and thin
+    strands. Clothes may differ at the side, but nothing new is expected beside the head and above the shoulders.
+    """
+    if not faces:
+        return {"foreign": 0.0, "foreign_beside": 0.0}
+    scale = COLOURS / max(raw.shape[:2])
+    small = _scaled(raw, scale)
+    right, down = _around(faces[0], small.shape, scale)
+    right, body = np.abs(right), small[..., 3] >= STANDING
+    bins = _colour_bins(small[..., :3])
+    own = body & (right < 1)
+    mine, others = (_histogram(bins[region])[bins] for region in (own, body & ~own))
+    foreign = body & ~own & (others > FOREIGN * mine)
+    beside = (right > 1.2 + 1.6 * np.maximum(down - 0.8, 0)) | (down < -1.6)
+    size = faces[0].size * scale
+    return {"foreign": _disc(foreign) / size, "foreign_beside": _disc(foreign & beside) / size}
+
+
+def _disc(region: np.ndarray) -> float:
+    """The radius in pixels of the largest disc in a region; the frame is no border of what it cuts off."""
+    padded = np.pad(region.astype(np.uint8), 1, mode="edge")
+    return float(cv2.distanceTransform(padded, cv2.DIST_L2, 5).max())
+
+
+def _colour_bins(rgb: np.ndarray) -> np.ndarray:
+    """The bin (H, W) of each pixel's colour among BINS of a*, b* and L*."""
+    lab = cv2.cvtColor(rgb.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+    place = [
+        (lab[..., i] + start) // step for i, start, step in zip((1, 2, 0), (128, 128, 0), COLOUR_STEPS, strict=True)
+    ]
+    return np.ravel_multi_index([axis.astype(int) for axis in place], BINS)
+
+
+def _histogram(bins: np.ndarray) -> np.ndarray:
+    """The number of pixels per bin of BINS, smoothed over neighbouring colours, as a flat array."""
+    counts = np.bincount(bins, minlength=np.prod(BINS)).astype(np.float32)
+    over_hue = cv2.GaussianBlur(counts.reshape(BINS), (5, 5), 1, borderType=cv2.BORDER_CONSTANT)
+    return cv2.GaussianBlur(over_hue.reshape(-1, BINS[2]), (5, 1), 1, borderType=cv2.BORDER_CONSTANT).ravel()
 
 
 def _veils(before: np.ndarray, alpha: np.ndarray) -> dict[str, float]:
@@ -317,8 +413,11 @@ def verdicts(measured: pd.DataFrame, thresholds: Thresholds, review: Mapping[str
         "background-kept": m.raw_clear + m.raw_faint < t.background_clear,
         "empty": m.raw_strong + m.raw_opaque < t.empty_area,
         "see-through": (m.veil_background > t.veil_background) | (m.veil_body > t.veil_body),
-        "scenery": (m.smooth_fractional > t.smooth_fractional) | (m.aside > t.aside),
-        "several-persons": (m.faces > 1) | (m.second_body > t.second_body),
+        "scenery": (m.smooth_fractional > t.smooth_fractional)
+        | (m.aside > t.aside)
+        | (m.foreign > t.foreign)
+        | (m.foreign_beside > t.foreign_beside),
+        "several-persons": (m.faces > 1) | (m.face_beside > t.face_beside) | (m.second_body > t.second_body),
         "no-face": no_face,
         "small-face": ~no_face & (m.face_size < t.face_size),
         "cut-off": (m.touch_left > t.cut_side) | (m.touch_right > t.cut_side) | (m.touch_top > t.cut_top),
