@@ -154,14 +154,15 @@ def test_a_gap_between_locks_stays_and_a_patch_as_large_is_filled():
     assert np.array_equal(refine(levels(raw)).alpha, levels(truth))
 
 
-def test_a_stray_band_along_the_frame_is_removed_and_what_leaves_the_picture_is_not():
+def test_rows_along_the_frame_become_as_they_are_within():
     truth = person(512)
     raw = truth.copy()
     raw[-4:] = np.maximum(raw[-4:], 0.3)
+    raw[-1] = np.minimum(raw[-1], 0.85)  # and the body's last row is off
     result, truth = refine(levels(raw)).alpha, levels(truth)
     beside = cv2.distanceTransform((truth == 0).astype(np.uint8), cv2.DIST_L2, 5) > 8
     assert not result[beside].any()
-    assert np.array_equal(result[truth > 128], truth[truth > 128])
+    assert np.mean(result[truth == 255] == 255) > 0.9999
 
 
 def test_an_enclosed_opening_with_haze_in_it_stays_open():

@@ -5,8 +5,9 @@ from typing import Annotated
 
 import numpy as np
 import typer
+from PIL import Image
 
-from ldportrait import commands, images, pictures
+from ldportrait import commands, images, pictures, shards
 from ldportrait.connectivity import clean_foreground, refine
 
 SUFFIXES = {".jpg", ".png", ".webp"}
@@ -35,7 +36,9 @@ def main(
         refined = np.dstack([clean_foreground(rgba[..., :3], alpha, rgba[..., 3]), alpha])
         cells += panels(rgba, side) + panels(refined, side)
         changed.append(np.mean(np.abs(alpha.astype(np.int32) - rgba[..., 3])) / 255)
-    images.write_picture(output, pictures.grid(cells, columns=4, gap=2))
+    with shards.replacing(output) as part:
+        format = Image.registered_extensions()[output.suffix.lower()]
+        Image.fromarray(pictures.grid(cells, columns=4, gap=2)).save(part, format, quality=88)
     for path, change in zip(inputs, changed, strict=True):
         typer.echo(f"{path}: alpha changed by {100 * change:.2f} % on average")
 

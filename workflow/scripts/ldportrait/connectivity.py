@@ -13,7 +13,7 @@ enough to tell the three apart:
    what is (`remove_halo`). Connectivity is taken at all levels at once: grey reconstruction of alpha from the core
    gives, per pixel, the highest level at which it hangs together with the core, which is the continuous form of the
    Conn metric's connectivity. A region that stands out above that level by more than hair does is an object joined to
-   the person by a veil alone, and is brought down. A stray band along the frame is what does not come from within.
+   the person by a veil alone, and is brought down. Along the frame alpha becomes as it is within.
 5. *Foreground.* The clear regions that are real are those that reach the frame, that are large, or that hang together
    with such ones through the soft edge; through them alone a band of fractional alpha may enter the person, and only
    to a depth. Every other dip in alpha is enclosed by the body and is filled, unless it is as slender as a gap between
@@ -49,7 +49,7 @@ RIM_LOCAL = 3  # it is taken to be at most this many times as dense as it is nea
 RIM_MOST = 0.012  # denser than this is something else
 OPEN = 0.35  # an enclosed region of alpha up to this is no veil; from an area on it is a real opening
 GAP_AREA, GAP_HALF, GAP_DEPTH = 140, 6, 0.8  # a gap between locks of hair: see `gaps`
-FRAME = 8  # how far a stray band along the frame reaches into the picture
+FRAME = 8  # how far faults along the frame reach into the picture
 HAIR_WINDOW, HAIR_SHARE = 7, 0.2  # the surroundings' reach, in `fade`, and how much of them is soft in hair
 HAIR_REACH, SKIN_REACH = 4, 0.7  # in `fade`: how far from the band hair and other edges may be nearly opaque
 OBJECT_CELL = 4  # pixels of the reference: objects are looked for on a grid of such cells
@@ -183,7 +183,7 @@ def _connected(picture: np.ndarray, params: RefineParams, scale: float) -> tuple
         alpha = solid(alpha, floor, ceiling, params.fade * scale)
     if params.remove_detached:
         before = alpha
-        alpha = without_frame(alpha, params.core * full, max(1, round(FRAME * scale)), box, picture.shape)
+        alpha = as_within(alpha, params.core * full, max(1, round(FRAME * scale)), box, picture.shape)
         settled &= alpha is before
     result = picture.copy()
     result[box] = alpha
@@ -420,20 +420,23 @@ def attached(alpha: np.ndarray, core: np.ndarray, floor: float) -> np.ndarray:
     return np.where(above & ~joined(above, core), alpha.dtype.type(0), alpha)
 
 
-def without_frame(
+def as_within(
     alpha: np.ndarray, core: float, width: int, box: tuple[slice, slice], shape: tuple[int, int]
 ) -> np.ndarray:
-    """Lower a stray band along the frame: what reaches the frame comes from within.
+    """Mend the rows and columns along the frame: what reaches the frame comes from within.
 
-    In the outermost `width` pixels alpha below `core` is at most what it is beside them, up to `width` pixels along.
-    `box` is the part of a picture of that shape which `alpha` holds. Without any such band it returns the same array.
+    In the outermost `width` pixels alpha below `core` is at most the largest beside them, up to `width` pixels along,
+    which lowers stray bands, and at least the smallest, where it is no opening (OPEN). `box` is the part of a picture
+    of that shape which `alpha` holds. Where nothing is to be mended it returns the same array.
     """
     result, (rows, columns) = alpha.copy(), box
     framed = (rows.start == 0, rows.stop >= shape[0], columns.start == 0, columns.stop >= shape[1])
+    along = np.ones((1, 2 * width + 1), np.uint8)
     for at_frame, side in zip(framed, (result, result[::-1], result.T, result.T[::-1]), strict=True):
         if at_frame and len(side) > 2 * width:
-            within = cv2.dilate(np.ascontiguousarray(side[width : width + 1]), np.ones((1, 2 * width + 1), np.uint8))
-            side[:width] = np.where(side[:width] < core, np.minimum(side[:width], within), side[:width])
+            beside, outer = np.ascontiguousarray(side[width : width + 1]), side[:width]
+            least = np.where(outer > OPEN * FULL_SCALE[alpha.dtype.name], cv2.erode(beside, along), 0)
+            outer[:] = np.where(outer < core, np.clip(outer, least, cv2.dilate(beside, along)), outer)
     return alpha if np.array_equal(result, alpha) else result
 
 
@@ -480,17 +483,16 @@ def real_background(
 ) -> tuple[np.ndarray, np.ndarray]:
     """The clear pixels that are background and not a fault of the body, and all dips around them: two (H, W) bool.
 
-    A clear region (alpha <= floor, 4-connected) is real if it touches the frame or has at least `area` pixels; so is an
-    enclosed one of that area that haze fills (alpha <= veil), and every other that is connected with a real one through
-    `dips`, such as a gap between hairs.
+    A low region (alpha <= veil, 4-connected: haze may fill it) is real if it touches the frame or has at least `area`
+    pixels. Its clear pixels (alpha <= floor) are, all of it if it is enclosed, and every other clear pixel that is
+    connected with such a region through `dips`, as in a gap between hairs.
     """
-    framed = np.zeros(alpha.shape, bool)
-    framed[[0, -1], :] = framed[:, [0, -1]] = True
-    clear, low = Regions.of(alpha <= floor, 4), Regions.of(alpha <= veil, 4)
-    real = clear.mask(clear.holding(framed) | (clear.areas() >= max(area, 1)))
-    openings = low.mask(~low.holding(framed) & (low.areas() >= max(area, 1)))
-    around = joined(dips, real | openings)
-    return ((alpha <= floor) | openings) & around, around
+    frame = np.zeros(alpha.shape, bool)
+    frame[[0, -1], :] = frame[:, [0, -1]] = True
+    low = Regions.of(alpha <= veil, 4)
+    framed, large = low.holding(frame), low.areas() >= max(area, 1)
+    around = joined(dips, low.mask(framed | large))
+    return ((alpha <= floor) | low.mask(large & ~framed)) & around, around
 
 
 def _as(alpha: np.ndarray, dtype: np.dtype) -> np.ndarray:
