@@ -36,7 +36,7 @@ def measured(count: int, seed: int, splits: list[str]) -> pd.DataFrame:
         exact = bank.vary(images.read_rgba(ROOT / "resources" / "bank" / row.path), 512, generator)
         raw, faults = artifacts.damage(exact, generator, gross=float(index % 2))
         alpha = refine(np.ascontiguousarray(raw[..., 3])).alpha
-        refined = np.dstack([clean_foreground(raw[..., :3], alpha), alpha])
+        refined = np.dstack([clean_foreground(raw[..., :3], alpha, raw[..., 3]), alpha])
         started = time.process_time()
         numbers = screening.measure(raw, refined, finder)
         about = {"id": f"bench-{index:09d}", "split": row.split, "persona": row.persona}
