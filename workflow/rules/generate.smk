@@ -2,13 +2,41 @@
 
 INPUTS
     {R}/prompts/shard-{shard}.parquet
+    config/weights.yaml                             for layerdiffuse: what weights can be fetched
 
 OUTPUTS
+    {R}/weights.json                                for layerdiffuse: where the weights are, and their SHA-256
     {R}/generated/shard-{shard}.tar, .parquet       pictures and manifest
 
 The rule tracks its backend's VERSION, not its files: an edited comment must not cost weeks of GPU time. Raise VERSION
-when pictures change.
+when pictures change. In the same way it tracks the names and revisions of the weights, not their files or record; and
+what suits the backend to the machine is a resource, which reruns nothing.
 """
+
+WEIGHTS = settings.weights(config)
+ON_GPU = config["generate"]["gpus"] if WEIGHTS else 0
+
+
+rule fetch_weights:
+    input:
+        script=f"{SCRIPTS}/fetch_weights.py",
+        catalogue=config["layerdiffuse"]["catalogue"],
+        mirror=ancient(config["paths"]["mirror"] or []),
+    output:
+        record=ensure(f"{R}/weights.json", non_empty=True),
+    log:
+        f"{R}/logs/fetch_weights.log",
+    localrule: True
+    conda:
+        "../../envs/generate.yaml"
+    params:
+        library=library("fetch_weights"),
+        folder=config["paths"]["weights"],
+        options=settings.fetch_options(config),
+    shell:
+        "mirror={input.mirror:q}; "
+        "python {input.script} {output.record:q} --catalogue {input.catalogue:q} --folder {params.folder:q} "
+        '{params.options} ${{mirror:+--mirror "$mirror"}} 2>&1 | tee {log:q}'
 
 
 rule generate_portraits:
@@ -17,6 +45,7 @@ rule generate_portraits:
         bank=BANK if config["generate"]["backend"] == "bank" else [],
         folder=ancient(SOURCE.path) if SOURCE.option == "pictures" else [],
         pictures=lambda wildcards: SOURCE.pictures[int(wildcards.shard)] if SOURCE.pictures else [],
+        weights=ancient(rules.fetch_weights.output.record) if WEIGHTS else [],
     output:
         tar=ensure(f"{R}/generated/shard-{{shard}}.tar", non_empty=True),
         manifest=ensure(f"{R}/generated/shard-{{shard}}.parquet", non_empty=True),
@@ -25,15 +54,18 @@ rule generate_portraits:
     benchmark:
         f"{R}/benchmarks/generate_portraits/{{shard}}.tsv"
     conda:
-        "../../envs/core.yaml"
+        "../../envs/generate.yaml"
     resources:
-        gpu=config["generate"]["gpus"],
-        mem_mb=2000,
+        gpu=ON_GPU,
+        mem_mb=24000 if WEIGHTS else 2000,
         runtime=240,
+        machine=settings.machine_options(config),
     params:
         version=settings.version_of(f"generators/{config['generate']['backend']}.py"),
-        options=options("generate", "pictures", "gpus"),
+        weights=WEIGHTS,
+        options=settings.generate_options(config),
     shell:
-        "bank={input.bank:q} folder={input.folder:q}; "
+        "bank={input.bank:q} folder={input.folder:q} weights={input.weights:q}; export HF_HUB_OFFLINE=1; "
         "python workflow/scripts/generate_portraits.py {input.prompts:q} {output.tar:q} {params.options} "
-        '${{bank:+--bank "$(dirname "$bank")"}} ${{folder:+--pictures "$folder"}} > {log:q} 2>&1'
+        '${{bank:+--bank "$(dirname "$bank")"}} ${{folder:+--pictures "$folder"}} '
+        '${{weights:+--weights "$weights"}} {resources.machine} > {log:q} 2>&1'
