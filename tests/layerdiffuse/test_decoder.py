@@ -37,7 +37,8 @@ def random_tensors(shapes: dict[str, tuple[int, ...]], seed: int = 0) -> dict[st
 
 
 def small_decoder(folder: Path, widths: tuple[int, ...] = TINY) -> tuple[TransparentDecoder, dict[str, torch.Tensor]]:
-    decoder = TransparentDecoder(widths)
+    with torch.device("meta"):
+        decoder = TransparentDecoder(widths)
     tensors = random_tensors({name: tuple(tensor.shape) for name, tensor in decoder.state_dict().items()})
     save_file(tensors, folder / "decoder.safetensors")
     return load_strictly(decoder, folder / "decoder.safetensors"), tensors
@@ -118,7 +119,7 @@ def test_names_and_shapes_are_the_published_ones():
     assert sum(tensor.numel() for tensor in decoder.parameters()) == 104_104_804
 
 
-@pytest.mark.parametrize(("height", "width"), [(64, 64), (64, 192), (128, 64)])
+@pytest.mark.parametrize(("height", "width"), [(64, 64), (64, 128), (128, 64)])
 def test_outputs_are_those_of_the_published_architecture(tmp_path, height, width):
     decoder, tensors = small_decoder(tmp_path, HALF)
     pixels, latents = pictures(2, height, width)
@@ -186,14 +187,12 @@ def test_a_turned_picture_gives_the_turned_estimate(tmp_path):
     assert (decoder.estimate(pixels.mT, latents.mT, passes=1).mT - upright).abs().max() > 0.01
 
 
-@pytest.mark.parametrize(("height", "width"), [(64, 64), (64, 128)])
-@pytest.mark.parametrize("passes", [1, 8])
-@pytest.mark.parametrize("batch", [1, 3, 20])
-def test_the_batch_bounds_what_the_network_sees_and_changes_nothing(
-    tmp_path, monkeypatch, height, width, passes, batch
-):
+@pytest.mark.parametrize(
+    ("width", "passes", "batch"), [(64, 8, 1), (64, 8, 20), (128, 8, 3), (128, 8, 20), (128, 1, 2)]
+)
+def test_the_batch_bounds_what_the_network_sees_and_changes_nothing(tmp_path, monkeypatch, width, passes, batch):
     decoder, _ = small_decoder(tmp_path)
-    pixels, latents = pictures(3, height, width)
+    pixels, latents = pictures(3, 64, width)
     alone = torch.cat([decoder.estimate(pixels[i : i + 1], latents[i : i + 1], passes) for i in range(3)])
     seen = []
     forward = decoder.forward

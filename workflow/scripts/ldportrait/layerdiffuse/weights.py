@@ -24,7 +24,7 @@ ENDINGS = {  # how a style's keys end, and what the tensor is; the module's name
     "Forge": {".weight::lora::0": "up", ".weight::lora::1": "down"},
     "kohya": {".lora_up.weight": "up", ".lora_down.weight": "down", ".alpha": "alpha"},
     "peft": {".lora_B.weight": "up", ".lora_A.weight": "down", ".alpha": "alpha"},
-    "diffusers": {"_lora.up.weight": "up", "_lora.down.weight": "down", "_lora.alpha": "alpha"},
+    "diffusers": {"_lora.up.weight": "up", "_lora.down.weight": "down"},
     "full deltas": {".weight": "delta"},
 }
 
@@ -92,8 +92,10 @@ def load_attention(unet: nn.Module, path: Path | str, sha256: str | None = None)
     - diffusers before peft: unet.down_blocks.1.attentions.0.….processor.to_q_lora.up.weight, .down.weight.
 
     The sum is taken in float32 and rounded once, to the UNet's precision. Either all projections change or none is
-    touched. Raises as `open_weights` does, and ValueError, saying what was found, if a projection is missing in the
-    file, would stay as it is or overflow, if a key names anything else, if a shape does not fit, or if the UNet's
+    touched, for which they are held twice for a moment (SDXL in half precision: 1.9 GB more).
+
+    Raises as `open_weights` does, and ValueError, saying what was found, if a projection is missing in the file, would
+    stay as it is or become infinite, if a key names anything else, if a shape does not fit, or if the UNet's
     projections cannot be changed as it is.
     """
     projections = _projections(unet)
@@ -231,10 +233,11 @@ def _delta(
             raise ValueError(f"{path} holds {name} as {tuple(delta.shape)}, the UNet as {tuple(shape)}.")
         return delta
     up, down = tensors["up"].float(), tensors["down"].float()
-    rank = down.shape[0]
-    if up.shape != (shape[0], rank) or down.shape != (rank, shape[1]):
+    if down.ndim != 2 or down.shape[1] != shape[1] or up.shape != (shape[0], len(down)):
         found = f"{tuple(up.shape)} times {tuple(down.shape)}"
         raise ValueError(f"{path} holds {name} as {found}, the UNet as {tuple(shape)}.")
     if "alpha" in tensors:
+        if tensors["alpha"].numel() != 1:
+            raise ValueError(f"{path} holds an alpha of {name} that is not one number.")
         alpha = tensors["alpha"].item()
-    return up @ down if alpha is None else (alpha / rank) * (up @ down)
+    return up @ down if alpha is None else (alpha / len(down)) * (up @ down)
