@@ -14,11 +14,17 @@ from typing import TypeVar
 import diffusers
 import numpy as np
 import torch
+import transformers
 
 from ldportrait.layerdiffuse import files
 from ldportrait.layerdiffuse.decoder import TransparentDecoder
 from ldportrait.layerdiffuse.weights import load_attention
 from ldportrait.shards import Item
+
+# Only what went wrong is to be said; diffusers would also tell of image processors that SDXL has no use for.
+transformers.logging.set_verbosity_error()
+transformers.logging.disable_progress_bar()
+diffusers.logging.disable_progress_bar()
 
 VERSION = "1"
 PACKAGES = ("torch", "diffusers", "transformers")
@@ -90,9 +96,9 @@ def _pipeline(record: Mapping, settings: Mapping, device: torch.device) -> diffu
     vae_dtype = _vae_precision(pipe.vae, dtype)
     if dtype != loaded_as:
         pipe.to(dtype)
-    pipe.vae.to(vae_dtype)
-    scheduler, options = SAMPLERS[settings["sampler"]]
-    pipe.scheduler = getattr(diffusers, scheduler).from_config(pipe.scheduler.config, **options)
+    if pipe.vae.dtype != vae_dtype:
+        pipe.vae.to(vae_dtype)
+    pipe.scheduler = _scheduler(settings["sampler"], pipe.scheduler.config)
     pipe.set_progress_bar_config(disable=True)
     if settings["offload"]:
         pipe.enable_model_cpu_offload(device=device)
@@ -117,6 +123,11 @@ def _checkpoint(record: Mapping, options: Mapping) -> diffusers.StableDiffusionX
         return diffusers.StableDiffusionXLPipeline.from_pretrained(base, variant=variant, **options, **parts)
     except (OSError, KeyError) as error:
         raise ValueError(f"{base} cannot be loaded as an SDXL checkpoint in safetensors: {error}.") from error
+
+
+def _scheduler(sampler: str, config: Mapping) -> diffusers.SchedulerMixin:
+    name, options = SAMPLERS[sampler]
+    return getattr(diffusers, name).from_config(config, **options)
 
 
 def _vae_precision(vae: diffusers.AutoencoderKL, dtype: torch.dtype) -> torch.dtype:
@@ -282,12 +293,15 @@ def tally(rows: Sequence[Mapping]) -> dict[str, int]:
 
 
 def check_shard(rows: Sequence[Mapping], total: int, limit: float, pictures: Path) -> None:
-    """Raise ValueError with advice if more than `limit` of a shard's `total` pictures have no matte."""
+    """Count aloud; raise ValueError with advice if more than `limit` of a shard's `total` pictures have no matte."""
     failed = tally(rows)
-    if sum(failed.values()) > limit * total:
-        kinds = ", ".join(f"{number} {kind}" for kind, number in failed.items())
+    number, kinds = sum(failed.values()), ", ".join(f"{number} {kind}" for kind, number in failed.items())
+    if rows[-1]["transparency"] != "good" or len(rows) == total:
+        counted = f"{number} of {len(rows)} pictures have no matte" + (f" ({kinds})" if failed else "")
+        print(f"{rows[-1]['id']}: {rows[-1]['transparency']}; {counted}", file=sys.stderr)
+    if number > limit * total:
         raise ValueError(
-            f"Of the first {len(rows)} pictures, {sum(failed.values())} have no matte ({kinds}), which is more than "
+            f"Of the first {len(rows)} pictures, {number} have no matte ({kinds}), which is more than "
             f"{limit:.0%} of the shard of {total}: look at them in {pictures}, and check that the checkpoint is near "
             "SDXL base (realvisxl-v4 and juggernaut-xl-v6 are; Turbo, Lightning and v-prediction ones are not), that "
             "layerdiffuse.attention is LayerDiffuse's, and layerdiffuse.sampler (euler-ancestral is the most robust); "

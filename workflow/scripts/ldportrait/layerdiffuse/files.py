@@ -84,13 +84,15 @@ def choose(section: Mapping, catalogue: Mapping[str, Entry]) -> dict[str, Entry 
     A role that is null is left out, and so is `layout` where the base is no single file. Raises ValueError for a name
     that is neither in the catalogue nor on the disk.
     """
-    chosen = {role: _part(role, section[role], catalogue) for role in ROLES if section.get(role)}
-    if missing := {"base", "attention", "decoder"} - chosen.keys():
-        raise ValueError(f"layerdiffuse.{min(missing)} must name weights.")
-    if not _is_single(chosen["base"]):
-        chosen.pop("layout", None)
-    elif "layout" not in chosen:
-        raise ValueError("layerdiffuse.base is a single file, so layerdiffuse.layout must name what it does not hold.")
+    for role in ("base", "attention", "decoder"):
+        if not section.get(role):
+            raise ValueError(f"layerdiffuse.{role} must name weights.")
+    roles = [role for role in ROLES if role != "layout" and section.get(role)]
+    chosen = {role: _part(role, section[role], catalogue) for role in roles}
+    if _is_single(chosen["base"]):
+        if not section.get("layout"):
+            raise ValueError("layerdiffuse.base is a single file, so layerdiffuse.layout must name what it lacks.")
+        chosen["layout"] = _part("layout", section["layout"], catalogue)
     return chosen
 
 
