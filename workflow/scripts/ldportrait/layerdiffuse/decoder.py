@@ -169,7 +169,7 @@ def _median(values: Sequence[torch.Tensor], kind: str) -> torch.Tensor:
     """Return the elementwise median of an even number of tensors: the `lower` middle value, or the `true` mean of both.
 
     Sorted by odd-even transposition (Knuth, The Art of Computer Programming 3, 5.3.4), which needs no more memory than
-    the values, and takes an eighth of the time of `torch.median`.
+    the values, and takes a fifth of the time of `torch.median` on a CPU.
     """
     values = list(values)
     for step in range(len(values)):
