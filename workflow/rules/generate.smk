@@ -5,13 +5,18 @@ INPUTS
     config/weights.yaml                             for layerdiffuse: what weights can be fetched
 
 OUTPUTS
-    {R}/weights.json                                for layerdiffuse: where the weights are, and their SHA-256
+    {R}/weights-{digest}.json                       for layerdiffuse: where the weights are, and their SHA-256
     {R}/generated/shard-{shard}.tar, .parquet       pictures and manifest
 
 The rule tracks its backend's VERSION, not its files: an edited comment must not cost weeks of GPU time. Raise VERSION
-when pictures change. In the same way it tracks the names and revisions of the weights, not their files or record; and
-what suits the backend to the machine is a resource, which reruns nothing.
+when pictures change. What suits the backend to the machine is a resource, which reruns nothing.
+
+In the same way it tracks the names and revisions of the weights, not their files. Their record is ancient(), so the
+fetching must run only where the record is missing: Snakemake does not look for other reasons to run a job when all its
+inputs from jobs that run are ancient. Hence the digest of the names in the record's name, and no tracked params.
 """
+
+import hashlib
 
 WEIGHTS = settings.weights(config)
 ON_GPU = config["generate"]["gpus"] if WEIGHTS else 0
@@ -19,24 +24,21 @@ ON_GPU = config["generate"]["gpus"] if WEIGHTS else 0
 
 rule fetch_weights:
     input:
-        script=f"{SCRIPTS}/fetch_weights.py",
-        catalogue=config["layerdiffuse"]["catalogue"],
+        catalogue=ancient(config["layerdiffuse"]["catalogue"]),
         mirror=ancient(config["paths"]["mirror"] or []),
     output:
-        record=ensure(f"{R}/weights.json", non_empty=True),
+        record=ensure(f"{R}/weights-{hashlib.sha256(WEIGHTS.encode()).hexdigest()[:8]}.json", non_empty=True),
     log:
         f"{R}/logs/fetch_weights.log",
     localrule: True
     conda:
         "../../envs/generate.yaml"
-    params:
-        library=library("fetch_weights"),
-        folder=config["paths"]["weights"],
-        options=settings.fetch_options(config),
+    resources:
+        places=settings.fetch_options(config),
     shell:
         "mirror={input.mirror:q}; "
-        "python {input.script} {output.record:q} --catalogue {input.catalogue:q} --folder {params.folder:q} "
-        '{params.options} ${{mirror:+--mirror "$mirror"}} 2>&1 | tee {log:q}'
+        "python workflow/scripts/fetch_weights.py {output.record:q} --catalogue {input.catalogue:q} "
+        '{resources.places} ${{mirror:+--mirror "$mirror"}} 2>&1 | tee {log:q}'
 
 
 rule generate_portraits:

@@ -130,7 +130,7 @@ def _files(config: Mapping) -> Iterator[tuple[str, str]]:
         yield "prompts.file", config["prompts"]["file"]
     else:
         yield "prompts.grammar", config["prompts"]["grammar"]
-    for section, key in [("screen", "review"), ("train", "backgrounds")]:
+    for section, key in [("paths", "mirror"), ("screen", "review"), ("train", "backgrounds")]:
         if config[section][key]:
             yield f"{section}.{key}", config[section][key]
 
@@ -160,9 +160,9 @@ def generate_options(config: Mapping) -> str:
 
 
 def fetch_options(config: Mapping) -> str:
-    """Which weights to fetch, as options; a VAE of null is the checkpoint's own."""
+    """Which weights to fetch and where to, as options; a VAE of null is the checkpoint's own."""
     section = config["layerdiffuse"]
-    return options({role: section[role] or "" for role in files.ROLES})
+    return options({role: section[role] or "" for role in files.ROLES} | {"folder": config["paths"]["weights"]})
 
 
 def machine_options(config: Mapping) -> str:
