@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -201,6 +202,16 @@ def test_the_checkpoint_s_own_vae_and_sixteen_bits(record):
     assert make.__self__.pipe.vae.dtype == torch.float16
     assert make.__self__.decoder.conv_in.weight.dtype == torch.float16
     assert make(rows(1))[0].rgba.shape == (64, 64, 4)
+
+
+def test_a_checkpoint_in_one_file_gives_the_same_pictures(tmp_path, weights, generate):
+    """Offline: configurations and tokenizers come from the layout, without any weights in it."""
+    layout = tmp_path / "layout"
+    shutil.copytree(weights / "base", layout, ignore=shutil.ignore_patterns("*.safetensors"))
+    parts = tiny_sdxl.parts(weights) | {"base": str(weights / "single.safetensors"), "layout": str(layout)}
+    record = files.fetch(files.choose(parts, {}), tmp_path / "fetched", say=lambda text: None)
+    make = layerdiffuse.load(SETTINGS | {"record": record})
+    assert_same(make(rows(1))[0].rgba, generate(rows(1))[0].rgba)
 
 
 def test_a_vae_that_overflows_in_float16_is_used_in_float32():

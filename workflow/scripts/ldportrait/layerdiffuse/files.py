@@ -153,7 +153,7 @@ def fetch(
         for role, part in chosen.items():
             if isinstance(part, Path):
                 say(f"{role}: {part}, your own")
-                parts[role] = _own(part, folder, ledger)
+                parts[role] = _own(role, part, folder, ledger)
             else:
                 say(f"{role}: {part.name}, {part.repo} at {part.revision[:8]}; licence {part.licence}, {part.terms}")
                 parts[role] = _fetched(part, folder, mirror, ledger, say)
@@ -174,11 +174,11 @@ def _summary(parts: Mapping[str, Mapping]) -> str:
     return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
 
 
-def _own(part: Path, folder: Path, ledger: dict[str, str]) -> dict:
+def _own(role: str, part: Path, folder: Path, ledger: dict[str, str]) -> dict:
     """Record a folder or file of the user's own, where it lies."""
     root = part if part.is_dir() else part.parent
     paths = [part] if part.is_file() else [p for p in sorted(root.rglob("*")) if p.suffix in SUFFIXES and p.is_file()]
-    if not any(path.suffix == ".safetensors" for path in paths):
+    if role != "layout" and not any(path.suffix == ".safetensors" for path in paths):
         raise ValueError(f"{part} holds no .safetensors file; weights in other formats are not loaded.")
     files = {}
     for path in paths:
