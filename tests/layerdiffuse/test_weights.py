@@ -13,7 +13,8 @@ from diffusers import StableDiffusionXLPipeline, UNet2DConditionModel
 from safetensors.torch import save_file
 from torch import nn
 
-from ldportrait.layerdiffuse.weights import digest, load_attention, load_strictly, open_weights
+from ldportrait.layerdiffuse.files import digest
+from ldportrait.layerdiffuse.weights import load_attention, load_strictly, open_weights
 
 RANK = 4
 # SDXL's original code -> diffusers, and the transformer layers there
@@ -389,7 +390,7 @@ def test_a_broken_file_is_refused(tmp_path, unet, lora):
 
 
 def test_a_missing_file_is_named(tmp_path, unet):
-    for call in (lambda path: load_attention(unet, path), open_weights, digest):
+    for call in (lambda path: load_attention(unet, path), open_weights):
         with pytest.raises(FileNotFoundError, match=r"There are no weights at .*none\.safetensors"):
             call(tmp_path / "none.safetensors")
 

@@ -3,7 +3,6 @@
 Only safetensors files are read, nothing is unpickled. A file whose SHA-256 is known is checked before it is read.
 """
 
-import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -13,6 +12,8 @@ from typing import TypeVar
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
+
+from ldportrait.layerdiffuse.files import digest
 
 PROJECTION = re.compile(
     r"((?:down_blocks\.\d+|mid_block|up_blocks\.\d+)\.attentions\.\d+\..+\.attn[12])\.(to_q|to_k|to_v|to_out\.0)"
@@ -29,15 +30,6 @@ ENDINGS = {  # how a style's keys end, and what the tensor is; the module's name
 }
 
 Network = TypeVar("Network", bound=nn.Module)
-
-
-def digest(path: Path | str) -> str:
-    """Return the SHA-256 of a file in hexadecimal. FileNotFoundError if there is none."""
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"There are no weights at {path}.")
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def open_weights(path: Path | str, sha256: str | None = None) -> safe_open:
