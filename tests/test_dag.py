@@ -217,7 +217,72 @@ def test_the_paper_scale_overlay_plans(tmp_path, overlay):
     copy(tmp_path)
     jobs = dry_run(tmp_path, "--configfile", "config/config.yaml", f"config/{overlay}")
     assert jobs["generate_portraits"] > 400
+    assert jobs["fetch_weights"] == 1  # offline, since nothing is fetched before that job
     assert jobs["train_matting"] == 3 * 3 + 3 * 3  # three variants and three smaller data sets, each from three seeds
+
+
+LAYERDIFFUSE = {"assemble": {"variants": ["raw"]}, "compare": {"variants": ["raw"], "capacity_variant": "raw"}}
+SHARD = "results/demo/generated/shard-0000000.tar"
+
+
+def use_layerdiffuse(folder: Path, generate: dict | None = None, **layerdiffuse: object) -> None:
+    backend = {"backend": "layerdiffuse", "size": 1024} | (generate or {})
+    write(folder, generate=backend, layerdiffuse=layerdiffuse, **LAYERDIFFUSE)
+
+
+@pytest.fixture(scope="module")
+def generated(tmp_path_factory) -> Path:
+    """A copy of the workflow in which one shard of LayerDiffuse is there and up to date."""
+    folder = tmp_path_factory.mktemp("layerdiffuse")
+    copy(folder)
+    use_layerdiffuse(folder)
+    summary = snakemake(folder, "--summary", "--", SHARD)
+    assert summary.returncode == 0, summary.stderr
+    for name in [line.split("\t")[0] for line in summary.stdout.splitlines()[1:]]:
+        file = folder / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("made\n")
+    touched = snakemake(folder, "--touch", "--forceall", "--quiet", "all", "--", SHARD)
+    assert touched.returncode == 0, touched.stderr
+    assert dry_run(folder, SHARD) == {}
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("generate", "layerdiffuse", "rules"),
+    [
+        ({}, {"batch": 1, "offload": True, "compile": True, "channels_last": False, "failed": 1.0}, set()),
+        ({"gpus": 0}, {}, set()),
+        ({"severity": 0.5, "gross": 0.0}, {}, set()),  # of the bank
+        ({}, {"steps": 30}, {"generate_portraits"}),
+        ({"size": 512}, {}, {"generate_portraits"}),
+        ({}, {"base": "juggernaut-xl-v6"}, {"fetch_weights", "generate_portraits"}),
+    ],
+)
+def test_pictures_of_layerdiffuse_are_made_again_only_where_they_change(generated, generate, layerdiffuse, rules):
+    use_layerdiffuse(generated, generate, **layerdiffuse)
+    assert set(dry_run(generated, SHARD)) == rules
+
+
+def test_weights_that_are_moved_or_fetched_again_make_no_picture_again(generated):
+    backend = {"backend": "layerdiffuse", "size": 1024}
+    write(generated, generate=backend, paths={"weights": "elsewhere"}, **LAYERDIFFUSE)
+    assert dry_run(generated, SHARD) == {}
+    later = time.time() + 5
+    (record,) = (generated / "results" / "demo").glob("weights-*.json")
+    for file in (record, generated / "config" / "weights.yaml"):
+        os.utime(file, (later, later))
+    assert dry_run(generated, SHARD) == {}
+    assert dry_run(generated, "--forcerun", "fetch_weights", "--", SHARD) == {"fetch_weights": 1}
+
+
+def test_a_generation_of_layerdiffuse_asks_for_one_gpu_and_the_bank_for_none(generated, tmp_path):
+    use_layerdiffuse(generated)
+    shown = snakemake(generated, "--dry-run", "--forcerun", "generate_portraits", "--", SHARD).stdout
+    assert re.search(r"rule generate_portraits:.*?resources: [^\n]*\bgpu=1\b", shown, re.DOTALL)
+    copy(tmp_path)
+    shown = snakemake(tmp_path, "--dry-run", SHARD).stdout
+    assert re.search(r"rule generate_portraits:.*?resources: [^\n]*\bgpu=0\b", shown, re.DOTALL)
 
 
 def test_four_hundred_shards_are_planned_quickly(tmp_path):

@@ -11,6 +11,7 @@ from conftest import ROOT, SCRIPTS
 
 LOCKS = {
     "core.yaml": "requirements.lock",
+    "generate.yaml": "requirements.lock",
     "train.yaml": "requirements.lock",
     "figures.yaml": "requirements.lock",
     "study.yaml": "requirements.lock",
@@ -24,6 +25,7 @@ DISTRIBUTIONS = {
     "mathutils": "bpy",
     "SimpleITK": "simpleitk",
     "cc3d": "connected-components-3d",
+    "huggingface_hub": "huggingface-hub",
 }
 BY_MAKE = {
     "document_config.py",
@@ -82,7 +84,10 @@ def test_make_installs_the_locked_torch():
 
 
 def imports(path: Path) -> set[str]:
-    """Return the full names of the modules that a file imports, at any depth."""
+    """Return the full names of the modules that a file imports, at any depth.
+
+    A package that only some modules are taken from counts with its __init__ alone, not whole.
+    """
     package = ".".join(path.relative_to(SCRIPTS).parent.parts)
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -90,7 +95,9 @@ def imports(path: Path) -> set[str]:
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             base = ".".join(filter(None, [package if node.level else "", node.module]))
-            found |= {base, *(f"{base}.{alias.name}" for alias in node.names)}
+            taken = [f"{base}.{alias.name}" for alias in node.names]
+            only_modules = all(SCRIPTS.joinpath(*name.split(".")).with_suffix(".py").is_file() for name in taken)
+            found |= {f"{base}.__init__" if only_modules else base, *taken}
     return found
 
 

@@ -11,6 +11,7 @@ import yaml
 from conftest import ROOT, SCRIPTS
 
 from ldportrait import settings
+from ldportrait.layerdiffuse import files
 
 SCHEMA = yaml.safe_load((ROOT / "config" / "schema.yaml").read_text(encoding="utf-8"))
 
@@ -76,6 +77,7 @@ def test_a_mistake_is_one_sentence_with_its_key(given, sentence):
         ({"prompts": {"file": "none.txt"}}, ["prompts.file", "none.txt"]),
         ({"prompts": {"grammar": "none.yaml"}}, ["prompts.grammar", "none.yaml"]),
         ({"paths": {"bank": "nowhere"}}, ["paths.bank", "nowhere"]),
+        ({"paths": {"mirror": "none"}}, ["paths.mirror", "none"]),
         ({"screen": {"review": "none.csv"}}, ["screen.review", "none.csv"]),
         ({"train": {"backgrounds": "none"}}, ["train.backgrounds", "none"]),
         ({"prompts": {"train": 0.9, "val": 0.2}}, ["prompts.train", "prompts.val"]),
@@ -87,10 +89,17 @@ def test_a_mistake_is_one_sentence_with_its_key(given, sentence):
             ["prompts.file", "folder"],
         ),
         ({"generate": {"backend": "folder", "pictures": "resources"}}, ["truth", "folder"]),
+        ({"generate": {"backend": "layerdiffuse", "size": 1000}}, ["generate.size", "multiple of 64"]),
+        ({"generate": {"backend": "layerdiffuse"}, "layerdiffuse": {"base": "mine"}}, ["layerdiffuse.base", "mine"]),
+        (
+            {"generate": {"backend": "layerdiffuse"}, "layerdiffuse": {"catalogue": "no.yaml"}},
+            ["no catalogue", "no.yaml"],
+        ),
+        ({"generate": {"backend": "layerdiffuse"}}, ["truth", "layerdiffuse"]),
     ],
 )
 def test_an_impossible_combination_is_one_sentence(given, words):
-    with pytest.raises(ValueError, match=r"^[^\n]+\.$") as caught:
+    with pytest.raises((ValueError, FileNotFoundError), match=r"^[^\n]+\.$") as caught:
         settings.cross_check(settings.complete(given, SCHEMA))
     for word in words:
         assert word in str(caught.value)
@@ -184,7 +193,33 @@ def test_a_registry_counts_with_all_its_modules():
     assert "workflow/scripts/ldportrait/benchmarks/bank.py" in settings.library_files("score_mattes")
 
 
-@pytest.mark.parametrize("backend", ["bank", "folder"])
+def test_options_of_layerdiffuse_leave_out_the_machine_and_the_bank():
+    section = {"backend": "layerdiffuse", "size": 1024}
+    config = complete(generate=section, layerdiffuse={"steps": 30, "batch": 7})
+    making = (
+        "--backend layerdiffuse --cfg 7.0 --dtype float16 --passes 8 --sampler dpmpp-2m-karras --size 1024 --steps 30"
+    )
+    assert settings.generate_options(config) == f"{making} --no-true-median"
+    machine = "--batch 7 --channels-last --no-compile --failed 0.5 --gpus 1 --no-offload"
+    assert settings.machine_options(config) == machine
+    assert settings.machine_options(complete()) == settings.weights(complete()) == ""
+    assert settings.weights(config) == (
+        "base=realvisxl-v4@49740684,vae=sdxl-vae-fp16-fix@207b116d,attention=layerdiffuse-attention@e76ba7e9,"
+        "decoder=layerdiffuse-decoder@e76ba7e9"
+    )
+
+
+def test_the_options_of_section_layerdiffuse_are_those_of_the_commands():
+    properties = SCHEMA["properties"]["layerdiffuse"]["properties"]
+    for command, keys in [
+        ("generate_portraits", properties.keys() - {*files.ROLES, "catalogue", "batch"}),
+        ("fetch_weights", files.ROLES),
+    ]:
+        parameters = inspect.signature(importlib.import_module(command).main).parameters
+        assert {key: parameters[key].default for key in keys} == {key: properties[key]["default"] for key in keys}
+
+
+@pytest.mark.parametrize("backend", ["bank", "folder", "layerdiffuse"])
 def test_every_backend_has_a_version(backend):
     assert settings.version_of(f"generators/{backend}.py")
 

@@ -21,7 +21,7 @@ rule plan:
         pictures=sum(SOURCE.sizes),
         shards=len(SHARDS),
         size=config["generate"]["size"],
-        gpus=config["generate"]["gpus"],
+        gpus=ON_GPU,
         variants=len(VARIANTS),
         trainings=len(TRAININGS),
         limit=config["assemble"]["limit"],

@@ -9,7 +9,10 @@ from pathlib import Path
 
 from ldportrait.shards import replacing
 
-PACKAGES = "snakemake numpy opencv-python-headless scipy pillow pandas matplotlib torch lightning".split()
+PACKAGES = (
+    *("snakemake", "numpy", "opencv-python-headless", "scipy", "pillow", "pandas", "matplotlib"),
+    *("torch", "lightning", "diffusers", "transformers"),
+)
 
 
 def describe(config: Mapping, root: Path) -> dict:

@@ -16,6 +16,8 @@ from pathlib import Path
 
 import jsonschema
 
+from ldportrait.layerdiffuse import files
+
 SCRIPTS = Path(__file__).parent.parent
 REGISTRIES = {"ldportrait/models", "ldportrait/benchmarks"}
 TYPES = {
@@ -95,6 +97,10 @@ def cross_check(config: Mapping) -> None:
         raise ValueError("generate.backend is folder, so generate.pictures must name the folder of RGBA pictures.")
     if backend == "folder" and prompts["file"]:
         raise ValueError("prompts.file is of no use with generate.backend folder; set it to null.")
+    if backend == "layerdiffuse":
+        weights(config)
+        if generate["size"] % 64:
+            raise ValueError(f"generate.size must be a multiple of 64 for layerdiffuse, not {generate['size']}.")
     if "truth" in config["assemble"]["variants"] and backend != "bank":
         raise ValueError(
             f"assemble.variants lists truth, but generate.backend {backend} gives no exact alpha; leave it out."
@@ -124,9 +130,46 @@ def _files(config: Mapping) -> Iterator[tuple[str, str]]:
         yield "prompts.file", config["prompts"]["file"]
     else:
         yield "prompts.grammar", config["prompts"]["grammar"]
-    for section, key in [("screen", "review"), ("train", "backgrounds")]:
+    for section, key in [("paths", "mirror"), ("screen", "review"), ("train", "backgrounds")]:
         if config[section][key]:
             yield f"{section}.{key}", config[section][key]
+
+
+# What concerns the machine or the files' places alone, and so must not make pictures again.
+MACHINE = ("batch", "offload", "channels_last", "compile", "failed")
+
+
+def weights(config: Mapping) -> str:
+    """Say which weights the layerdiffuse backend uses, checked against the catalogue; "" for another backend.
+
+    Without paths, so that moving the weights makes nothing again. ValueError or FileNotFoundError, naming the key.
+    """
+    if config["generate"]["backend"] != "layerdiffuse":
+        return ""
+    section = config["layerdiffuse"]
+    return files.identity(files.choose(section, files.load_catalogue(section["catalogue"])))
+
+
+def generate_options(config: Mapping) -> str:
+    """What makes the pictures as options: the keys of section generate that the backend heeds, and its own section."""
+    section = config["generate"]
+    if section["backend"] != "layerdiffuse":
+        return options(section, "pictures", "gpus")
+    heeded = {key: section[key] for key in ("backend", "size")}
+    return options(heeded | config["layerdiffuse"], *files.ROLES, "catalogue", *MACHINE)
+
+
+def fetch_options(config: Mapping) -> str:
+    """Which weights to fetch and where to, as options; a VAE of null is the checkpoint's own."""
+    section = config["layerdiffuse"]
+    return options({role: section[role] or "" for role in files.ROLES} | {"folder": config["paths"]["weights"]})
+
+
+def machine_options(config: Mapping) -> str:
+    """What suits the layerdiffuse backend to the machine, as options; pictures do not depend on it."""
+    if config["generate"]["backend"] != "layerdiffuse":
+        return ""
+    return options({key: config["layerdiffuse"][key] for key in MACHINE} | {"gpus": config["generate"]["gpus"]})
 
 
 @dataclass(frozen=True)

@@ -157,20 +157,29 @@ def encode(array: np.ndarray) -> bytes:
     return stream.getvalue()
 
 
-def make_shard(tar: Path, partial: Path, state: dict, jobs: Iterable[tuple[str, Callable[[], Item]]]) -> None:
+def make_shard(
+    tar: Path,
+    partial: Path,
+    state: dict,
+    jobs: Iterable[tuple[str, Callable[[], Item]]],
+    check: Callable[[list[dict]], None] | None = None,
+) -> None:
     """Make a shard from (id, job) pairs, going on where a killed run stopped.
 
     `partial` is this shard's folder for finished items. `state` describes all that the items depend on: items made
-    from another state are thrown away. Raises ValueError if another process is making the same shard, or a job gives
-    an item under another id.
+    from another state are thrown away. After each item, `check` sees the rows so far, those of an earlier run too, and
+    may stop the shard by raising; what is finished is kept. Raises ValueError if a job gives an item under another id.
     """
     with _lock(partial):
         _keep_or_clear(partial, state)
-        ids = []
+        ids, rows = [], []
         for id, job in jobs:
             ids.append(id)
             if not (partial / f"{id}.row").is_file():
                 _store(partial, id, job())
+            if check is not None:
+                rows.append(_read_row(partial, id))
+                check(rows)
         pack(tar, partial, ids)
         shutil.rmtree(partial, ignore_errors=True)  # the lock's file with it, so that who waited for it looks again
 
@@ -221,6 +230,10 @@ def _store(folder: Path, id: str, item: Item) -> None:
         temporary.write_text(json.dumps({key: _plain(value) for key, value in item.row.items()}), encoding="utf-8")
 
 
+def _read_row(folder: Path, id: str) -> dict:
+    return json.loads((folder / f"{id}.row").read_text(encoding="utf-8"))
+
+
 def _plain(value: object) -> object:
     """A JSON value for a table's value: numpy scalars as Python's own, a missing value as null."""
     value = value.item() if isinstance(value, np.generic) else value
@@ -248,7 +261,7 @@ def pack(tar: Path, folder: Path, ids: list[str]) -> None:
         for id in ids:
             files = [file for suffix in PICTURES if (file := folder / f"{id}.{suffix}").is_file()]
             contents = [file.read_bytes() for file in files]
-            row = json.loads((folder / f"{id}.row").read_text(encoding="utf-8")) | {"sha256": _digest(contents)}
+            row = _read_row(folder, id) | {"sha256": _digest(contents)}
             for file, content in zip(files, contents, strict=True):
                 add_member(archive, file.name, content)
             add_member(archive, f"{id}.json", member_json(row))
