@@ -142,6 +142,7 @@ def test_two_at_once_work_one_after_the_other(tmp_path, capfd):
         process.start()
     waiting = []
     wait_until(lambda: waiting.append(capfd.readouterr().err) or "waiting for it" in "".join(waiting))
+    wait_until(lambda: made.is_file() and made.read_text())  # it may wait before the other has made anything
     assert made.read_text().split() == IDS[:1]
     go.touch()
     for process in processes:
