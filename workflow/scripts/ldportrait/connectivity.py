@@ -228,7 +228,10 @@ def without_haze(alpha: np.ndarray, params: RefineParams, scale: float, wholly: 
         return alpha
     away = cv2.distanceTransform(bare.view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
     fade = params.fade * scale / cell
-    found = [wide_haze(coarse, away / np.float32(fade), max(1, round(fade)), full), rim_haze(coarse, away, fade, full)]
+    found = [
+        wide_haze(coarse, away / np.float32(fade), max(1, round(fade)), full),
+        rim_haze(coarse, away, fade, full, params),
+    ]
     found = [(haze, where) for haze, where in found if haze is not None]
     if not found:
         return alpha
@@ -263,13 +266,15 @@ def wide_haze(alpha: np.ndarray, away: np.ndarray, fade: int, full: float) -> tu
     return np.where(away > 1, np.maximum(smooth, line), line), away > HAZE_REACH / 2
 
 
-def rim_haze(alpha: np.ndarray, away: np.ndarray, fade: float, full: float) -> tuple[np.ndarray | None, np.ndarray]:
+def rim_haze(
+    alpha: np.ndarray, away: np.ndarray, fade: float, full: float, params: RefineParams
+) -> tuple[np.ndarray | None, np.ndarray]:
     """The narrow haze along hard edges, of clothes and skin: as `wide_haze`, but `away` is in pixels.
 
     It is seen in the ring RIM off the edge, where an exact matte is clear, and not BEYOND. By how much more, the
     picture over, but at most RIM_LOCAL times what is seen nearby, tells how dense it is in the edge: RIM_GAIN times.
     """
-    hard = ~in_hair((away == 0) & (alpha < RefineParams.ceiling * full), fade)
+    hard = ~in_hair((away == 0) & (alpha < params.ceiling * full), fade)
     ring, beyond = (hard & (away > near) & (away <= far) for near, far in (RIM, BEYOND))
     smooth = cv2.morphologyEx(alpha, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
     if _share(smooth > HAZE_LEAST * full, ring) < RIM_SHARE:
@@ -280,7 +285,7 @@ def rim_haze(alpha: np.ndarray, away: np.ndarray, fade: float, full: float) -> t
     mean = cv2.mean(smooth, ring.view(np.uint8))[0] - cv2.mean(smooth, beyond.view(np.uint8))[0]
     haze = RIM_GAIN * np.clip(RIM_LOCAL * local, 0, max(mean, 0)) * np.exp(-RIM_FALL * away)
     bare = hard & (away > RIM[0])
-    return np.where(bare & (alpha <= RefineParams.floor * full), alpha, np.where(hard & ~bare, haze, 0)), ring
+    return np.where(bare & (alpha <= params.floor * full), alpha, np.where(hard & ~bare, haze, 0)), ring
 
 
 def in_hair(band: np.ndarray, fade: float) -> np.ndarray:
