@@ -26,9 +26,9 @@ import pandas as pd  # noqa: E402
 from PIL import Image  # noqa: E402
 
 from ldportrait import images, shards, trimaps  # noqa: E402
-from ldportrait.connectivity import RefineParams, clean_foreground, refine  # noqa: E402
+from ldportrait.connectivity import RefineParams, clean_foreground, refine, refine_picture  # noqa: E402
 from ldportrait.generators import artifacts  # noqa: E402
-from refine_mattes import refine_shard, refined  # noqa: E402
+from refine_mattes import refine_shard  # noqa: E402
 
 BANK = ROOT / "resources" / "bank"
 SIZES = (512, 1024, 2048, 4096)
@@ -123,7 +123,7 @@ def main() -> None:
     print(f"1024²: refine {ours:.0f} ms (bar 60), {PICTURES} pictures")
     planes = [(rgba[..., :3].copy(), refine(alpha).alpha, alpha) for rgba, alpha in zip(chosen, raw, strict=True)]
     colour = milliseconds(lambda these: clean_foreground(*these), planes)
-    results = [refined(rgba, RefineParams(), clean=True)[0] for rgba in chosen]
+    results = [refine_picture(rgba)[0] for rgba in chosen]
     encoding = milliseconds(shards.encode, results)
     decoding = milliseconds(decoded, [shards.encode(rgba) for rgba in chosen])
     plain = milliseconds(lambda data: shards.encode(decoded(data)), [shards.encode(rgba) for rgba in chosen])

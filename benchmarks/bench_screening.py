@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
 
 from ldportrait import images, screening  # noqa: E402
-from ldportrait.connectivity import clean_foreground, refine  # noqa: E402
+from ldportrait.connectivity import refine_picture  # noqa: E402
 from ldportrait.generators import artifacts, bank  # noqa: E402
 
 
@@ -35,8 +35,7 @@ def measured(count: int, seed: int, splits: list[str]) -> pd.DataFrame:
         row = table.iloc[int(generator.integers(len(table)))]
         exact = bank.vary(images.read_rgba(ROOT / "resources" / "bank" / row.path), 512, generator)
         raw, faults = artifacts.damage(exact, generator, gross=float(index % 2))
-        alpha = refine(np.ascontiguousarray(raw[..., 3])).alpha
-        refined = np.dstack([clean_foreground(raw[..., :3], alpha, raw[..., 3]), alpha])
+        refined, _ = refine_picture(raw)
         started = time.process_time()
         numbers = screening.measure(raw, refined, finder)
         about = {"id": f"bench-{index:09d}", "split": row.split, "persona": row.persona}

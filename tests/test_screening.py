@@ -7,7 +7,7 @@ import pytest
 from conftest import ROOT
 
 from ldportrait import images, screening
-from ldportrait.connectivity import clean_foreground, refine
+from ldportrait.connectivity import refine_picture
 from ldportrait.screening import REASONS, FaceFinder, Thresholds, measure, read_review, verdicts
 
 BANK = ROOT / "resources" / "bank"
@@ -43,8 +43,7 @@ def test_a_sound_portrait_is_accepted(portrait, finder):
 @pytest.mark.parametrize("name", ["woman_suit", "old_man_sitting"])
 def test_real_samples_are_accepted(name, finder):
     raw = images.read_rgba(SAMPLES / f"{name}.png")
-    alpha = refine(np.ascontiguousarray(raw[..., 3])).alpha
-    assert reasons(raw, np.dstack([clean_foreground(raw[..., :3], alpha), alpha]), finder) == []
+    assert reasons(raw, refine_picture(raw)[0], finder) == []
 
 
 def test_faces_are_found_where_they_are(portrait, finder):

@@ -8,7 +8,7 @@ import typer
 from PIL import Image
 
 from ldportrait import commands, images, pictures, shards
-from ldportrait.connectivity import clean_foreground, refine
+from ldportrait.connectivity import refine_picture
 
 SUFFIXES = {".jpg", ".png", ".webp"}
 
@@ -32,10 +32,9 @@ def main(
     cells, changed = [], []
     for path in inputs:
         rgba = images.read_rgba(path)
-        alpha = refine(np.ascontiguousarray(rgba[..., 3])).alpha
-        refined = np.dstack([clean_foreground(rgba[..., :3], alpha, rgba[..., 3]), alpha])
+        refined, _ = refine_picture(rgba)
         cells += panels(rgba, side) + panels(refined, side)
-        changed.append(np.mean(np.abs(alpha.astype(np.int32) - rgba[..., 3])) / 255)
+        changed.append(np.mean(np.abs(refined[..., 3].astype(np.int32) - rgba[..., 3])) / 255)
     with shards.replacing(output) as part:
         format = Image.registered_extensions()[output.suffix.lower()]
         Image.fromarray(pictures.grid(cells, columns=4, gap=2)).save(part, format, quality=88)

@@ -5,32 +5,22 @@ import time
 from pathlib import Path
 from typing import Annotated
 
-import cv2
 import numpy as np
 import typer
 from PIL import Image
 from tqdm import tqdm
 
 from ldportrait import commands, images, shards
-from ldportrait.connectivity import RefineParams, RefineResult, clean_foreground, refine
+from ldportrait.connectivity import RefineParams, refine_picture
 
 PICTURES = {".png": "PNG", ".webp": "WEBP"}
 DEFAULTS = RefineParams()
 
 
-def refined(rgba: np.ndarray, params: RefineParams, clean: bool) -> tuple[np.ndarray, RefineResult]:
-    """Refine the alpha of an (H, W, 4) uint8 picture and, if `clean`, its colour; return it with what was done."""
-    rgb, raw = cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB), cv2.extractChannel(rgba, 3)
-    result = refine(raw, rgb, params)
-    if clean:
-        rgb = clean_foreground(rgb, result.alpha, raw)
-    return cv2.merge([rgb, result.alpha]), result
-
-
 def refined_item(item: shards.Item, params: RefineParams, clean: bool) -> shards.Item:
     """Refine a shard's item; its row tells how much of the picture was changed, its truth is carried over."""
     start = time.perf_counter()
-    rgba, result = refined(item.rgba, params, clean)
+    rgba, result = refine_picture(item.rgba, params, clean)
     shares = {
         name: float(np.mean(getattr(result, name))) for name in ("removed_background", "filled_foreground", "band")
     }
@@ -65,7 +55,7 @@ def refine_folder(folder: Path, output: Path, params: RefineParams, clean: bool)
         raise ValueError(f"The output is the input folder {folder}; its pictures would be overwritten.")
     output.mkdir(parents=True, exist_ok=True)
     for file in tqdm(files, desc=folder.name, disable=None):
-        rgba, _ = refined(images.read_rgba(file), params, clean)
+        rgba, _ = refine_picture(images.read_rgba(file), params, clean)
         options = {"lossless": True, "exact": True, "method": 2} if file.suffix.lower() == ".webp" else {}
         with shards.replacing(output / file.name) as temporary:
             Image.fromarray(rgba).save(temporary, PICTURES[file.suffix.lower()], **options)

@@ -35,7 +35,7 @@ import SimpleITK
 from ldportrait.colour import clean_foreground
 from ldportrait.images import FULL_SCALE, check_alpha
 
-__all__ = ["RefineParams", "RefineResult", "clean_foreground", "refine"]
+__all__ = ["RefineParams", "RefineResult", "clean_foreground", "refine", "refine_picture"]
 
 REFERENCE = 1024  # lengths and areas are in pixels of a 1024 x 1024 picture
 MOST_LEVELLED = 0.1  # an opaque or clear level further off than this is no levelling error
@@ -134,6 +134,17 @@ def refine(alpha: np.ndarray, rgb: np.ndarray | None = None, params: RefineParam
         filled_foreground=opaque & (alpha != full),
         band=~(clear | opaque),
     )
+
+
+def refine_picture(
+    rgba: np.ndarray, params: RefineParams | None = None, clean: bool = True
+) -> tuple[np.ndarray, RefineResult]:
+    """Refine the alpha of an (H, W, 4) uint8 picture and, if `clean`, its colour; return it with what was done."""
+    rgb, raw = cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB), cv2.extractChannel(rgba, 3)
+    result = refine(raw, rgb, params)
+    if clean:
+        rgb = clean_foreground(rgb, result.alpha, raw)
+    return cv2.merge([rgb, result.alpha]), result
 
 
 def _refined(alpha: np.ndarray, params: RefineParams, scale: float) -> np.ndarray:
