@@ -126,7 +126,7 @@ def score_table(model: str, variant: str, fraction: int, seed: int, items: list[
             values = level * scale * hardness * np.exp(0.08 * noise.standard_normal(len(items)) + 0.05 * seed)
             table = pd.DataFrame({"item": items, "region": region, "metric": metric, "value": values})
             tables.append(table.assign(run="demo", model=model, variant=variant, fraction=fraction, seed=seed))
-    return pd.concat(tables, ignore_index=True).assign(benchmark="bank")[scores.COLUMNS]
+    return pd.concat(tables, ignore_index=True).assign(benchmark="bank", protocol="definition")[scores.COLUMNS]
 
 
 def write_scores(folder: Path) -> None:

@@ -17,7 +17,15 @@ from ldportrait import gallery, scores, tables
 def table(values: dict[tuple[str, int, str], float], metric: str = "sad", region: str = "whole") -> pd.DataFrame:
     """Scores of one model from {(variant, seed, item): value}."""
     rows = [{"variant": v, "seed": s, "item": i, "value": value} for (v, s, i), value in values.items()]
-    fixed = {"run": "r", "model": "m", "fraction": 100, "benchmark": "b", "region": region, "metric": metric}
+    fixed = {
+        "run": "r",
+        "model": "m",
+        "fraction": 100,
+        "benchmark": "b",
+        "protocol": "definition",
+        "region": region,
+        "metric": metric,
+    }
     return pd.DataFrame(rows).assign(**fixed)
 
 
@@ -143,7 +151,82 @@ def test_the_best_is_bold_and_the_note_is_there():
     text = tables.markdown(variants_table())
     assert "| whole | raw | 5.0 ± 1.0 |" in text
     assert "| whole | refined | **2.0 ± 1.0** |" in text
-    assert text.endswith("over 2 accepted portraits. A word: 5 % & more_.\n")
+    assert "over 2 accepted portraits. A word: 5 % & more_. Bold: better than each other one, by a paired" in text
+
+
+def test_a_lead_within_noise_is_not_bold():
+    # refined is ahead by 1 on average; on one of three pictures it is behind by 2, and the interval holds 0
+    values = {("raw", -1, item): 5.0 for item in "abc"} | {
+        ("refined", -1, item): v for item, v in zip("abc", (2, 3, 7), strict=True)
+    }
+    made = tables.of_variants(table(values).assign(model=""), ["sad"])[1]
+    assert not made.bold
+    assert "Bold" not in made.note
+
+
+def test_a_clear_best_beats_every_rival():
+    frame = {name: pd.DataFrame([values], index=[0], columns=list("abc")) for name, values in
+             {"x": [1.0, 2.0, 3.0], "y": [1.1, 2.2, 3.1], "z": [9.0, 9.0, 9.0]}.items()}  # fmt: skip
+    assert scores.clear_best(frame) == "x"
+    frame["y"] = pd.DataFrame([[1.3, 1.9, 3.1]], index=[0], columns=list("abc"))
+    assert scores.clear_best(frame) is None  # y is better on b
+    assert scores.clear_best({"x": frame["x"]}) is None
+    assert scores.clear_best({"x": frame["x"], "w": frame["z"].rename(columns=str.upper)}) is None  # nothing in common
+
+
+def test_seeds_spread_by_their_standard_deviation():
+    # the seeds' means are 2 and 4: their standard deviation is the root of 2
+    values = {("raw", 0, "a"): 1.0, ("raw", 0, "b"): 3.0, ("raw", 1, "a"): 3.0, ("raw", 1, "b"): 5.0}
+    values |= {("truth", seed, item): 0.5 for seed in (0, 1) for item in "ab"}
+    summary, made = tables.of_models(table(values, region="unknown"), ["sad"], "unknown", "truth")
+    raw = summary[(summary.variant == "raw") & (summary.region == "unknown")].iloc[0]
+    assert raw.deviation == pytest.approx(math.sqrt(2))
+    assert made.rows[0][2] == "3.0 ± 1.4"
+    assert "standard deviation of 2 seeds" in made.note
+    assert made.rows[0][3].startswith("+2.5 [")
+
+
+def law_values(exponent: float, noise: float = 0.0) -> list[np.ndarray]:
+    """Errors 3 (n / 100) ^ -exponent of two seeds and five items at four sizes."""
+    generator = np.random.default_rng(3)
+    return [3 * share**-exponent * np.exp(noise * generator.standard_normal((2, 5))) for share in (0.125, 0.25, 0.5, 1)]
+
+
+def test_a_power_law_is_found_again():
+    law = scores.power_law([0.125, 0.25, 0.5, 1], law_values(0.3))
+    assert (law.scale, law.exponent, law.explained) == pytest.approx((3, 0.3, 1))
+    assert law.low == pytest.approx(0.3)
+    assert law.fits
+
+
+def test_no_power_law_fits_noise_or_a_rise():
+    assert not scores.power_law([0.125, 0.25, 0.5, 1], law_values(0, noise=0.5)).fits
+    assert not scores.power_law([0.125, 0.25, 0.5, 1], law_values(-0.3)).fits
+
+
+def test_a_power_law_needs_three_sizes_and_errors():
+    with pytest.raises(ValueError, match="three or more sizes"):
+        scores.power_law([0.5, 1], law_values(0.3)[:2])
+    with pytest.raises(ValueError, match="errors above 0"):
+        scores.power_law([0.25, 0.5, 1], [np.zeros((1, 2))] * 3)
+
+
+def test_the_law_of_a_table_uses_what_all_sizes_have():
+    parts = [
+        table({("refined", s, i): 2 * (f / 100) ** -0.5 for s in (0, 1) for i in "ab"}).assign(fraction=f)
+        for f in (25, 50, 100)
+    ]
+    parts.append(table({("refined", 2, "a"): 77.0}).assign(fraction=100))
+    found = pd.concat(parts)
+    assert scores.capacity_law(found, "sad", "whole", model="m", variant="refined").exponent == pytest.approx(0.5)
+    assert scores.capacity_law(found[found.fraction > 25], "sad", "whole", model="m", variant="refined") is None
+
+
+def test_only_rows_of_the_protocol_asked_for_are_read(tmp_path):
+    rows = table({("raw", 0, "a"): 1.0})[scores.COLUMNS]
+    pd.concat([rows, rows.assign(protocol="p3m", value=9.0)]).to_parquet(tmp_path / "x.parquet")
+    assert scores.read(tmp_path / "x.parquet").value.tolist() == [1]
+    assert scores.read(tmp_path / "x.parquet", "p3m").value.tolist() == [9]
 
 
 def test_latex_is_escaped_and_ruled():
@@ -167,7 +250,7 @@ def test_the_truth_is_not_a_rival():
     values = {("raw", 0, "a"): 2.0, ("refined", 0, "a"): 1.5, ("truth", 0, "a"): 1.0}
     made = tables.of_models(table(values, region="unknown"), ["sad"], "unknown", "truth")[1]
     assert [made.rows[row][1] for row, _ in made.bold] == ["refined"]
-    assert made.rows[0][-1] == "+1.00 ± 0.00"
+    assert made.rows[0][-1] == "+1.00 [+1.00, +1.00]"
     assert made.rows[2][-1] == "–"
 
 
@@ -213,6 +296,17 @@ def test_capacity_lists_sizes_in_order():
     ]
     made = tables.of_capacity(pd.concat(parts), ["sad"], "unknown")[1]
     assert [row[2] for row in made.rows] == ["25 %", "100 %"]
+    assert "power law" not in made.note
+
+
+def test_capacity_says_whether_a_power_law_fits():
+    parts = [
+        table({("refined", s, i): level * (f / 100) ** -0.5 for s in (0, 1) for i, level in [("a", 1), ("b", 2)]},
+              region="unknown").assign(fraction=f) for f in (25, 50, 100)
+    ]  # fmt: skip
+    assert "SAD falls with the size n as n^(−0.50)" in tables.of_capacity(pd.concat(parts), ["sad"], "unknown")[1].note
+    flat = [part.assign(value=1 + 0.1 * (part.fraction == 50)) for part in parts]
+    assert "no power law fits SAD" in tables.of_capacity(pd.concat(flat), ["sad"], "unknown")[1].note
 
 
 @given(st.lists(st.lists(st.text("ab|*<_ ", max_size=6), min_size=2, max_size=2), min_size=1, max_size=3))

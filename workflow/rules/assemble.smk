@@ -4,6 +4,8 @@ INPUTS
     {R}/keyed, {R}/screened.parquet         and the shards of {R}/generated and {R}/refined, from which those two come:
                                             they are not named again, since every name in every job takes time to check
 
+    external.{name}.root                    data sets of others, as they are distributed
+
 OUTPUTS
     {R}/datasets/{variant}/checksums.sha256, and beside it train/ val/ test/, metadata.parquet, README.md, croissant.json
     {R}/scores/variants.parquet             the data sets' mattes against exact alpha, where that is known
@@ -23,6 +25,8 @@ rule assemble_dataset:
         f"{R}/logs/assemble_dataset/{{variant}}.log",
     benchmark:
         f"{R}/benchmarks/assemble_dataset/{{variant}}.tsv"
+    wildcard_constraints:
+        variant="|".join(settings.VARIANTS),
     conda:
         "../../envs/core.yaml"
     resources:
@@ -37,6 +41,34 @@ rule assemble_dataset:
         "run=$(dirname {input.screened:q}); "
         "python {input.script} $run/generated $run/refined $run/keyed {input.screened:q} $(dirname {output.checksums:q}) "
         "--variant {wildcards.variant} --run {params.run} --shards {params.shards} {params.options} > {log:q} 2>&1"
+
+
+rule import_dataset:
+    input:
+        script=f"{SCRIPTS}/import_dataset.py",
+        root=lambda wildcards: ancient(EXTERNAL[wildcards.variant]["root"]),
+    output:
+        checksums=ensure(f"{R}/datasets/{{variant}}/checksums.sha256", non_empty=True),
+    log:
+        f"{R}/logs/import_dataset/{{variant}}.log",
+    benchmark:
+        f"{R}/benchmarks/import_dataset/{{variant}}.tsv"
+    wildcard_constraints:
+        variant="|".join(EXTERNAL) or "none^",
+    conda:
+        "../../envs/study.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=720,
+    params:
+        library=library("import_dataset"),
+        run=config["run"],
+        layout=lambda wildcards: EXTERNAL[wildcards.variant]["layout"],
+        split=lambda wildcards: EXTERNAL[wildcards.variant]["split"],
+        shard_size=config["assemble"]["shard_size"],
+    shell:
+        "python {input.script} {input.root:q} $(dirname {output.checksums:q}) --name {wildcards.variant} --run {params.run} "
+        "--benchmark {params.layout} --split {params.split:q} --shard-size {params.shard_size} > {log:q} 2>&1"
 
 
 rule score_variants:

@@ -40,14 +40,16 @@ SCRIPTS = "workflow/scripts"
 BANK = f"{config['paths']['bank']}/bank.parquet"
 SHARDS = [f"{number:07d}" for number in range(len(SOURCE.sizes))]
 VARIANTS = config["assemble"]["variants"]
-BENCHMARK = config["benchmark"]["name"]
+EXTERNAL = config["external"]
+BENCHMARKS = config["benchmark"]["names"]
+BENCHMARK = BENCHMARKS[0]
 TRAININGS = settings.trainings(config)
 COMPARED = config["compare"]["model"]
 
 
 wildcard_constraints:
     shard=r"\d{7}",
-    variant="raw|refined|keyed|truth",
+    variant="|".join([*settings.VARIANTS, *EXTERNAL]),
     model="[a-z0-9-]+",
     benchmark="[a-z0-9-]+",
     percent=r"\d{3}",
@@ -72,6 +74,11 @@ def shards(stage, suffix="tar"):
 def of_models(pattern, model=None):
     """A file of every trained model; `pattern` has {name}."""
     return [pattern.format(name=training.name) for training in TRAININGS if model in (None, training.model)]
+
+
+def benchmark_place(name):
+    """What says that a benchmark is there: the bank's table, or the folder of another."""
+    return BANK if name == "bank" else ancient(config["benchmark"]["roots"][name])
 
 
 onstart:

@@ -216,7 +216,7 @@ rule plot_qualitative:
     input:
         script=f"{SCRIPTS}/plot_qualitative.py",
         predictions=of_models(f"{R}/predictions/{BENCHMARK}/{{name}}/predictions.parquet", COMPARED),
-        bank=BANK,
+        root=benchmark_place(BENCHMARK),
     output:
         pdf=f"{R}/figures/qualitative.pdf",
         png=report(
@@ -238,8 +238,9 @@ rule plot_qualitative:
         models=f"--model {COMPARED} {COMPARISON} --seed {config['compare']['seeds'][0]}",
         rows=config["figures"]["rows"],
     shell:
+        'root={input.root:q}; [[ -d $root ]] || root=$(dirname "$root"); '
         "python {input.script} $(dirname {output.png:q})/qualitative $(dirname $(dirname {output.png:q}))/predictions "
-        "--benchmark {params.benchmark} --root $(dirname {input.bank:q}) {params.models} --rows {params.rows} > {log:q} 2>&1"
+        '--benchmark {params.benchmark} --root "$root" {params.models} --rows {params.rows} > {log:q} 2>&1'
 
 
 rule tabulate_screening:

@@ -12,7 +12,7 @@ rule score_mattes:
     input:
         script=f"{SCRIPTS}/score_mattes.py",
         predictions=rules.predict_mattes.output.table,
-        bank=BANK,
+        root=lambda wildcards: benchmark_place(wildcards.benchmark),
     output:
         scores=ensure(f"{R}/scores/{{benchmark}}/{{model}}/{{variant}}-f{{percent}}-s{{seed}}.parquet", non_empty=True),
     log:
@@ -25,5 +25,6 @@ rule score_mattes:
     params:
         library=library("score_mattes"),
     shell:
+        'root={input.root:q}; [[ -d $root ]] || root=$(dirname "$root"); '
         "python {input.script} $(dirname {input.predictions:q}) {output.scores:q} "
-        "--benchmark {wildcards.benchmark} --root $(dirname {input.bank:q}) > {log:q} 2>&1"
+        '--benchmark {wildcards.benchmark} --root "$root" > {log:q} 2>&1'

@@ -46,7 +46,7 @@ rule predict_mattes:
         script=f"{SCRIPTS}/predict_mattes.py",
         model=rules.train_matting.output.info,
         weights=rules.train_matting.output.weights,
-        bank=BANK,
+        root=lambda wildcards: benchmark_place(wildcards.benchmark),
     output:
         table=ensure(
             f"{R}/predictions/{{benchmark}}/{{model}}/{{variant}}-f{{percent}}-s{{seed}}/predictions.parquet",
@@ -67,6 +67,7 @@ rule predict_mattes:
         library=library("predict_mattes"),
         run=config["run"],
     shell:
+        'root={input.root:q}; [[ -d $root ]] || root=$(dirname "$root"); '
         "python {input.script} $(dirname {input.model:q}) $(dirname {output.table:q}) "
-        "--benchmark {wildcards.benchmark} --root $(dirname {input.bank:q}) --run {params.run} "
+        '--benchmark {wildcards.benchmark} --root "$root" --run {params.run} '
         "--gpus {resources.gpu} --threads {threads} > {log:q} 2>&1"

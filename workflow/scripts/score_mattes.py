@@ -67,7 +67,7 @@ def main(
         if alpha.shape != true.shape:
             raise ValueError(f"{path} has the shape {alpha.shape}, but the true alpha has {true.shape}.")
         found = image.all_metrics(alpha, true, {"whole": None, "unknown": trimap == UNKNOWN})
-        rows += [row | {"benchmark": benchmark} | score for score in found]
+        rows += [row | {"benchmark": benchmark, "protocol": metrics.DEFINITION} | score for score in found]
     shards.write_table(metrics.score_table(rows), output)
     typer.echo(f"{output}: {len(samples)} items scored")
 

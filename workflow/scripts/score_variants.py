@@ -60,6 +60,7 @@ def main(
         tars = {variant: datasets.shard_of(folders[variant], number) for variant in chosen}
         rows += [row for row in score(tars, accepted) if row["variant"] in variants]
     constant = {"run": run, "model": "", "fraction": 100, "seed": -1, "benchmark": "dataset"}
+    constant |= {"protocol": metrics.DEFINITION}
     shards.write_table(metrics.score_table(constant | row for row in rows), output)
     items = len({row["item"] for row in rows})
     without = "" if items else "; none has an exact alpha, so the table is empty"

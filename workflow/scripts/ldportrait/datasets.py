@@ -11,7 +11,7 @@ import json
 import math
 import shutil
 import tarfile
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +28,7 @@ VARIANTS = {
     "keyed": "alpha and colour of a chroma keyer: the same foreground before a lit green wall, keyed",
     "truth": "exact alpha, colour cleaned as for the refined variant",
 }
+IMPORTED = "pictures and alpha of another data set; the foreground's colour as given there, else estimated"
 SPLITS = ("train", "val", "test")
 METADATA, CARD, CROISSANT, CHECKSUMS = "metadata.parquet", "README.md", "croissant.json", "checksums.sha256"
 MARGIN = 1.05  # asked for beyond what the acceptance rate says, since it varies
@@ -135,14 +136,18 @@ def assemble(
     folders = {"raw": generated, "refined": refined, "keyed": keyed, "truth": refined}
     table = _rows(folders[variant], count, select(screened, limit, minimum))
     check_splits(table)
+    return write(_items(variant, folders, table), output, variant, run=run, shard_size=shard_size)
+
+
+def write(items: Iterable[Item], output: Path, variant: str, *, run: str, shard_size: int) -> pd.DataFrame:
+    """Write a data set from its items, in order of id, whole or not at all; return its metadata."""
     output = Path(output)
     output.parent.mkdir(parents=True, exist_ok=True)
     scratch = output.with_name(f".{output.name}.new")
     shutil.rmtree(scratch, ignore_errors=True)  # of a run that was killed
     scratch.mkdir()
     try:
-        rows = _write_tars(_items(variant, folders, table), scratch, variant, shard_size)
-        metadata = pd.DataFrame(rows)
+        metadata = pd.DataFrame(_write_tars(items, scratch, variant, shard_size))
         shards.write_table(metadata, scratch / METADATA)
         (scratch / CARD).write_text(card(metadata, run), encoding="utf-8")
         (scratch / CROISSANT).write_text(_croissant(metadata, run, scratch), encoding="utf-8")
@@ -153,7 +158,7 @@ def assemble(
     return metadata
 
 
-def _write_tars(items: Iterator[Item], folder: Path, variant: str, size: int) -> list[dict[str, object]]:
+def _write_tars(items: Iterable[Item], folder: Path, variant: str, size: int) -> list[dict[str, object]]:
     """Write all tars, `size` items each, and return the metadata rows.
 
     Splits take turns, so each tar is opened anew for every item. Time spent is left out of the rows: it would make
@@ -280,6 +285,11 @@ LICENCES = {
         "on with the pictures. No prompt names a real person.",
     ),
 }
+OTHERS = Licence(
+    "other",
+    "",
+    "The pictures and mattes are those of another data set. Its licence holds on; it may forbid to pass them on.",
+)
 OWN = Licence(
     "other",
     "",
@@ -309,6 +319,8 @@ def licence_of(metadata: pd.DataFrame) -> Licence:
     backends = set(metadata.backend)
     if backends == {"bank"}:
         return LICENCES["bank"]
+    if "external" in backends:
+        return OTHERS
     return LICENCES["layerdiffuse"] if "layerdiffuse" in backends else OWN
 
 
@@ -344,7 +356,8 @@ def card(metadata: pd.DataFrame, run: str) -> str:
             f"# LD-Portrait {run}, {variant} mattes",
             "",
             f"{len(metadata)} portraits as straight (un-premultiplied) RGBA, made by LD-Portrait. Variant **{variant}**"
-            f": {VARIANTS[variant]}. All variants of a run hold the same portraits under the same ids.",
+            f": {VARIANTS.get(variant, IMPORTED)}."
+            + (" All variants of a run hold the same portraits under the same ids." if variant in VARIANTS else ""),
             "",
             *_table(["split", "portraits", "personas", "tars"], counts),
             "",
@@ -387,8 +400,11 @@ def card(metadata: pd.DataFrame, run: str) -> str:
                 [(backend, weights or "none", number) for (backend, weights), number in backends.items()],
             ),
             "",
-            "Portraits were screened before they came into the data set. The people are imagined adults.",
-            "",
+            *(
+                ["Portraits were screened before they came into the data set. The people are imagined adults.", ""]
+                if variant in VARIANTS
+                else []
+            ),
             "## Attributes",
             "",
             *_table(
@@ -480,7 +496,7 @@ def _croissant(metadata: pd.DataFrame, run: str, folder: Path) -> str:
     ]
     described = mlc.Metadata(
         name=f"ld-portrait-{run}-{variant}",
-        description=f"{len(metadata)} portraits as straight RGBA; {VARIANTS[variant]}.",
+        description=f"{len(metadata)} portraits as straight RGBA; {VARIANTS.get(variant, IMPORTED)}.",
         license=[licence.url or licence.name],
         url="https://arxiv.org/abs/2501.16147",
         version="1.0.0",

@@ -509,6 +509,8 @@ def capacity(table: pd.DataFrame, metrics: Sequence[str], region: str, note: str
     caption += f"{scores.REGIONS[region][0].upper()}{scores.REGIONS[region][1:]}."
     if len(series) == 1:
         caption = f"{series[0][0]} trained on {series[0][1]} mattes. {caption}"
+    if len(fractions) >= 3:
+        caption += f" Dotted: power law, where one fits (its exponent above 0, R² at least {scores.LAW_EXPLAINS:g})."
     figure, panels = _panels(COLUMN, rows * 1.2 + 0.2, rows, columns, f"{caption} {note}".strip())
     for number, axes in enumerate(panels.flat):
         if number >= len(metrics):
@@ -562,6 +564,12 @@ def _capacity_line(
         marker=MARKERS.get(variant, "o"),
         markersize=3.5,
     )
+    law = scores.capacity_law(table, metric, region, model=model, variant=variant)
+    if law is not None and law.fits:
+        shares = np.geomspace(x[0], x[-1], 32)
+        axes.plot(shares, law.scale * (shares / 100) ** -law.exponent, ":", color=GREY, linewidth=0.9, zorder=1)
+        text = f"∝ n$^{{−{law.exponent:.2f}}}$"
+        axes.annotate(text, (0.97, 0.95), xycoords="axes fraction", ha="right", va="top", fontsize=6, color=GREY)
     if named:
         label = f"{model}, {variant}"
         axes.annotate(

@@ -1,10 +1,11 @@
 """Score tables: reading them, and means with confidence intervals.
 
-A table is long form: run, model, variant, fraction (percent), seed, benchmark, item, region, metric, value.
+A table is long form: run, model, variant, fraction (percent), seed, benchmark, protocol, item, region, metric, value.
+Figures and tables compare by the metrics' definitions; errors by a benchmark's own rules stand beside published ones.
 """
 
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,14 +13,16 @@ import numpy as np
 import pandas as pd
 
 from ldportrait import shards
+from ldportrait.metrics import DEFINITION, SCORES
 
-COLUMNS = "run model variant fraction seed benchmark item region metric value".split()
+COLUMNS = list(SCORES)
 STUDY = "run severity method item region metric value".split()  # of the refinement study
 CURVES = "run severity parameter factor setting item region value".split()
-SUMMARY = "model variant fraction region metric unit mean low high items seeds".split()
+SUMMARY = "model variant fraction region metric unit mean low high deviation items seeds".split()
 VARIANTS = ("raw", "keyed", "refined", "truth")  # in the order of all figures and tables
-FILE = re.compile(r"(?P<variant>[a-z]+)-f(?P<fraction>\d{3})-s(?P<seed>\d+)\.parquet")
+FILE = re.compile(r"(?P<variant>[a-z0-9-]+)-f(?P<fraction>\d{3})-s(?P<seed>\d+)\.parquet")
 DRAWS = 4000
+LAW_EXPLAINS = 0.8  # a power law that explains less of the errors' variance is not drawn
 
 
 @dataclass(frozen=True)
@@ -64,13 +67,13 @@ class Estimate:
         return (self.high - self.low) / 2
 
 
-def read(path: Path) -> pd.DataFrame:
-    """Read one score table. ValueError names the file and the column that it lacks."""
+def read(path: Path, protocol: str = DEFINITION) -> pd.DataFrame:
+    """Read one score table's rows of one protocol. ValueError names the file and the column that it lacks."""
     table = shards.read_table(path)
     missing = [name for name in COLUMNS if name not in table]
     if missing:
         raise ValueError(f"{path} is not a score table: it has no column {missing[0]}.")
-    return table
+    return table[table.protocol == protocol].reset_index(drop=True)
 
 
 def read_study(paths: Iterable[Path], columns: Sequence[str]) -> pd.DataFrame:
@@ -186,27 +189,108 @@ def difference(values: pd.DataFrame, reference: pd.DataFrame) -> pd.DataFrame:
     return values - reference
 
 
+def clear_best(rivals: Mapping[str, pd.DataFrame]) -> str | None:
+    """Name the rival with the least mean if its paired difference to each other one is below 0 beyond doubt.
+
+    `rivals` are tables of seeds by items. None where the 95 % interval of a difference holds 0, where two rivals share
+    no seed and item, and where there are not two.
+    """
+    if len(rivals) < 2 or any(values.empty for values in rivals.values()):
+        return None
+    best = min(rivals, key=lambda name: rivals[name].to_numpy().mean())
+    gaps = [difference(rivals[best], values) for name, values in rivals.items() if name != best]
+    return best if all(not gap.empty and estimate(gap.to_numpy()).high < 0 for gap in gaps) else None
+
+
+@dataclass(frozen=True)
+class PowerLaw:
+    """An error that falls with the size n of the data set as `scale` n^-`exponent`, n in shares of the whole.
+
+    `low` and `high` are the ends of the exponent's 95 % interval, `explained` the share of the variance of the errors'
+    logarithms that the law explains. `fits` says whether the exponent is above 0 beyond doubt and the law explains
+    at least LAW_EXPLAINS.
+    """
+
+    scale: float
+    exponent: float
+    low: float
+    high: float
+    explained: float
+
+    @property
+    def fits(self) -> bool:
+        """Whether the law may be drawn."""
+        return self.low > 0 and self.explained >= LAW_EXPLAINS
+
+
+def power_law(sizes: Sequence[float], values: Sequence[np.ndarray], draws: int = DRAWS, seed: int = 0) -> PowerLaw:
+    """Fit error = scale n^-exponent by least squares in logarithms (Hestness et al. 2017, without an offset).
+
+    `sizes` are shares of the data set, `values` each size's errors as (seeds, items), for the same seeds and items.
+    The interval is that of the crossed bootstrap, see `estimate`. ValueError for fewer than three sizes, or errors of
+    which the mean is not above 0.
+    """
+    sizes, values = np.asarray(sizes, float), np.asarray(values, float)
+    if len(sizes) < 3 or values.ndim != 3 or len(values) != len(sizes) or not values.mean(axis=(1, 2)).min() > 0:
+        raise ValueError("A power law needs errors above 0, of the same seeds and items, at three or more sizes.")
+    generator = np.random.default_rng(seed)
+    by_seed, by_item = (generator.multinomial(count, np.full(count, 1 / count), draws) for count in values.shape[1:])
+    drawn = np.einsum("ds,nsi,di->dn", by_seed, values, by_item, optimize=True) / values[0].size
+    x, y = np.log(sizes), np.log(values.mean(axis=(1, 2)))
+    slope, intercept = np.polyfit(x, y, 1)
+    slopes = np.polyfit(x, np.log(drawn[(drawn > 0).all(axis=1)]).T, 1)[0]
+    low, high = np.percentile(-slopes, [2.5, 97.5])
+    spread = ((y - y.mean()) ** 2).sum()
+    explained = 1 - ((y - slope * x - intercept) ** 2).sum() / spread if spread else 0.0
+    return PowerLaw(float(np.exp(intercept)), float(-slope), float(low), float(high), float(explained))
+
+
+def capacity_law(table: pd.DataFrame, metric: str, region: str, **keys: object) -> PowerLaw | None:
+    """Fit the power law of a metric over the fractions of a table, `keys` selecting model and variant.
+
+    Seeds and items that any fraction lacks are left out. None for fewer than three fractions, and for an error of 0.
+    """
+    by_size = {size: cells(table, metric, region, fraction=size, **keys) for size in sorted(table.fraction.unique())}
+    by_size = {size: values for size, values in by_size.items() if not values.empty}
+    if len(by_size) < 3:
+        return None
+    seeds = sorted(set.intersection(*(set(values.index) for values in by_size.values())))
+    items = sorted(set.intersection(*(set(values.columns) for values in by_size.values())))
+    if not seeds or not items:
+        return None
+    values = [found.loc[seeds, items].to_numpy() for found in by_size.values()]
+    return power_law([size / 100 for size in by_size], values) if min(map(np.mean, values)) > 0 else None
+
+
 def summarise(table: pd.DataFrame, metrics: Iterable[str], region: str, reference: str = "") -> pd.DataFrame:
     """One row per model, variant, fraction and metric: mean, low, high, items, seeds in the metric's printed unit.
 
-    With a `reference` variant, the columns difference, difference_low and difference_high hold the paired difference
-    to it (same model and fraction, the same seeds and items), where there is one.
+    `deviation` is the standard deviation of the seeds' means (n - 1 in the denominator), NaN for one seed. `best` marks
+    the variant that is clearly the best of its model and fraction, the exact alpha aside (see `clear_best`). With a
+    `reference` variant, the columns difference, difference_low and difference_high hold the paired difference to it
+    (same model and fraction, the same seeds and items), where there is one.
     """
     rows = []
+    metrics = list(metrics)
     for (model, fraction), group in table.groupby(["model", "fraction"], sort=False):
-        for variant in in_order(group.variant):
-            for metric in metrics:
-                values = cells(group, metric, region, variant=variant)
-                if values.empty:
-                    continue
-                found = estimate(values.to_numpy())
-                row = {"model": model, "variant": variant, "fraction": fraction, "region": region, "metric": metric}
-                row |= {"unit": METRICS[metric].unit, "mean": found.mean, "low": found.low, "high": found.high}
-                row |= {"items": found.items, "seeds": found.seeds}
-                if reference and variant != reference:
-                    paired = difference(values, cells(group, metric, region, variant=reference))
-                    if not paired.empty:
-                        gap = estimate(paired.to_numpy())
-                        row |= {"difference": gap.mean, "difference_low": gap.low, "difference_high": gap.high}
-                rows.append(row)
+        names = in_order(group.variant)
+        values = {(name, metric): cells(group, metric, region, variant=name) for name in names for metric in metrics}
+        values = {key: found for key, found in values.items() if not found.empty}
+        rivals = [name for name in names if name != "truth"]
+        best = {
+            metric: clear_best({name: values[name, metric] for name in rivals if (name, metric) in values})
+            for metric in metrics
+        }
+        for (variant, metric), own in values.items():
+            found = estimate(own.to_numpy())
+            row = {"model": model, "variant": variant, "fraction": fraction, "region": region, "metric": metric}
+            row |= {"unit": METRICS[metric].unit, "mean": found.mean, "low": found.low, "high": found.high}
+            row |= {"deviation": own.mean(axis="columns").std(), "items": found.items, "seeds": found.seeds}
+            row |= {"best": best[metric] == variant}
+            if reference and variant != reference:
+                paired = difference(own, values.get((reference, metric), own.iloc[:0]))
+                if not paired.empty:
+                    gap = estimate(paired.to_numpy())
+                    row |= {"difference": gap.mean, "difference_low": gap.low, "difference_high": gap.high}
+            rows.append(row)
     return pd.DataFrame(rows, columns=None if rows else SUMMARY)

@@ -9,6 +9,7 @@ import difflib
 import functools
 import hashlib
 import math
+import re
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ import jsonschema
 from ldportrait.layerdiffuse import files
 
 SCRIPTS = Path(__file__).parent.parent
+VARIANTS = ("raw", "refined", "keyed", "truth")
+NAME = "[a-z0-9-]+"
 REGISTRIES = {"ldportrait/models", "ldportrait/benchmarks"}
 TYPES = {
     "object": "a section with keys of its own",
@@ -48,7 +51,8 @@ def _defaults(value: object, schema: Mapping) -> object:
         return value
     properties = schema.get("properties", {})
     filled = {key: subschema["default"] for key, subschema in properties.items() if "default" in subschema}
-    return {key: _defaults(item, properties.get(key, {})) for key, item in {**filled, **value}.items()}
+    others = schema.get("additionalProperties") or {}
+    return {key: _defaults(item, properties.get(key, others)) for key, item in {**filled, **value}.items()}
 
 
 def _sentence(error: jsonschema.ValidationError) -> str:
@@ -109,13 +113,19 @@ def cross_check(config: Mapping) -> None:
         for key in own:
             if key not in config["train"] or key in ("models", "backgrounds", "gpus", "threads"):
                 raise ValueError(f"The key train.models.{model}.{key} is unknown; it must be one of train's settings.")
+    for name in config["external"]:
+        if name in VARIANTS or not re.fullmatch(NAME, name):
+            raise ValueError(f"external.{name}: a name must match {NAME} and be none of {', '.join(VARIANTS)}.")
     for key, wanted in [
         ("compare.variants", compare["variants"]),
         ("compare.capacity_variant", [compare["capacity_variant"]]),
     ]:
         for variant in wanted:
-            if variant not in config["assemble"]["variants"]:
-                raise ValueError(f"{key} names {variant}, which assemble.variants does not list.")
+            if variant not in [*config["assemble"]["variants"], *config["external"]]:
+                raise ValueError(f"{key} names {variant}, which neither assemble.variants nor external lists.")
+    for name in config["benchmark"]["names"]:
+        if name != "bank" and name not in config["benchmark"]["roots"]:
+            raise ValueError(f"benchmark.names lists {name}, so benchmark.roots.{name} must name its folder.")
     if 100 not in compare["fractions"]:
         raise ValueError("compare.fractions must contain 100, the whole data set.")
 
@@ -130,6 +140,11 @@ def _files(config: Mapping) -> Iterator[tuple[str, str]]:
         yield "prompts.file", config["prompts"]["file"]
     else:
         yield "prompts.grammar", config["prompts"]["grammar"]
+    for name, external in config["external"].items():
+        yield f"external.{name}.root", external["root"]
+    for name in config["benchmark"]["names"]:
+        if name in config["benchmark"]["roots"]:
+            yield f"benchmark.roots.{name}", config["benchmark"]["roots"][name]
     for section, key in [("paths", "mirror"), ("screen", "review"), ("train", "backgrounds")]:
         if config[section][key]:
             yield f"{section}.{key}", config[section][key]

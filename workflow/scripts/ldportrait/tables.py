@@ -25,6 +25,7 @@ TEX = str.maketrans(
         "±": r"$\pm$",
         "×": r"$\times$",
         "³": r"$^3$",
+        "²": r"$^2$",
         "−": r"$-$",
         "–": "--",
         "Δ": r"$\Delta$",
@@ -145,12 +146,15 @@ def _note(*sentences: str) -> str:
     return " ".join(sentence for sentence in sentences if sentence)
 
 
-def _spread(summary: pd.DataFrame, what: str = "benchmark pictures") -> str:
-    """What the intervals of a summary are over; the number of seeds may differ between models."""
-    most = int(summary.seeds.max())
-    sentence = f"Mean ± half the {scores.spread(int(summary['items'].max()), most if summary.model.any() else 0, what)}"
+def _spread(summary: pd.DataFrame, what: str = "benchmark pictures", spread: str = "half") -> str:
+    """What stands behind the ± of a summary's table; the number of seeds may differ between models."""
+    most, items = int(summary.seeds.max()), int(summary["items"].max())
+    if spread == "deviation":
+        sentence = f"Mean over {items} {what} ± standard deviation of {most} seeds"
+    else:
+        sentence = f"Mean ± half the {scores.spread(items, most if summary.model.any() else 0, what)}"
     fewer = list(dict.fromkeys(summary.model[summary.seeds < most]))
-    return sentence + (f" (over fewer seeds for {', '.join(fewer)})" if fewer else "") + "."
+    return sentence + (f" (fewer seeds for {', '.join(fewer)})" if fewer else "") + "."
 
 
 def _region(region: str) -> str:
@@ -179,10 +183,18 @@ def of_models(
     """The errors of models by network and variant: the numbers in all regions, and the table in one."""
     summary = _all_regions(table, metrics, reference)
     shown = summary[summary.region == region]
-    words = "" if shown.empty else _note(_region(region), _spread(shown))
+    spread = _kind_of_spread(shown)
+    words = "" if shown.empty else _note(_region(region), _spread(shown, spread=spread))
     if reference in set(shown.variant) and shown.variant.nunique() > 1:
-        words += f" Δ: paired difference to the same network trained on {reference}; above 0 is worse."
-    return summary.assign(note=note), errors(shown, metrics, ["model", "variant"], _note(words, note), reference)
+        words += f" Δ: paired difference to the same network trained on {reference}, above 0 is worse, and its "
+        words += f"{scores.spread(int(shown['items'].max()), int(shown.seeds.max()))}."
+    keys = ["model", "variant"]
+    return summary.assign(note=note), errors(shown, metrics, keys, _note(words, note), reference, spread)
+
+
+def _kind_of_spread(summary: pd.DataFrame) -> str:
+    """The standard deviation over seeds where there are several, else half the interval over items."""
+    return "deviation" if not summary.empty and summary.seeds.max() > 1 else "half"
 
 
 def of_study(table: pd.DataFrame, note: str = "") -> tuple[pd.DataFrame, Table]:
@@ -246,9 +258,28 @@ def of_capacity(table: pd.DataFrame, metrics: Sequence[str], region: str, note: 
     """The errors of models by network, variant and size: the numbers in all regions, and the table in one."""
     summary = _all_regions(table, metrics, "").sort_values(["region", "model", "variant", "fraction"], kind="stable")
     shown = summary[summary.region == region]
+    spread = _kind_of_spread(shown)
+    words = [] if shown.empty else [_region(region), _spread(shown, spread=spread)]
+    words += [
+        f"{model}, {variant}: {law_sentence(table, metrics[0], region, model, variant)}"
+        for model, variant in shown[["model", "variant"]].drop_duplicates().itertuples(index=False)
+    ]
     shown = shown.assign(fraction=shown.fraction.map("{} %".format))
-    words = "" if shown.empty else _note(_region(region), _spread(shown))
-    return summary.assign(note=note), errors(shown, metrics, ["model", "variant", "fraction"], _note(words, note))
+    keys = ["model", "variant", "fraction"]
+    return summary.assign(note=note), errors(shown, metrics, keys, _note(*words, note), spread=spread)
+
+
+def law_sentence(table: pd.DataFrame, metric: str, region: str, model: str, variant: str) -> str:
+    """Say how an error falls with the data set's size, or that no power law fits; "" for fewer than three sizes."""
+    law = scores.capacity_law(table, metric, region, model=model, variant=variant)
+    if law is None:
+        return ""
+    name = scores.METRICS[metric].label
+    numbers = f"exponent {law.exponent:.3f}, 95 % interval {law.low:.3f} to {law.high:.3f}, R² {law.explained:.2f}"
+    numbers = numbers.replace("-", "−")
+    if law.fits:
+        return f"{name} falls with the size n as n^(−{law.exponent:.2f}) ({numbers})."
+    return f"no power law fits {name} ({numbers})."
 
 
 def _all_regions(table: pd.DataFrame, metrics: Sequence[str], reference: str) -> pd.DataFrame:
@@ -256,63 +287,55 @@ def _all_regions(table: pd.DataFrame, metrics: Sequence[str], reference: str) ->
     return pd.concat([part for part in parts if not part.empty] or parts[:1], ignore_index=True)
 
 
-def _score_columns(summary: pd.DataFrame, metrics: Sequence[str]) -> dict[str, int]:
-    """The decimals of each metric's column."""
-    return {
-        metric: decimals((rows.high - rows.low) / 2) for metric, rows in summary.groupby("metric") if metric in metrics
-    }
-
-
-def _best(rows: Sequence[dict], metrics: Sequence[str]) -> set[tuple[int, str]]:
-    """(index, metric) of the smallest mean among rows that are not the truth, where there is something to compare."""
-    rivals = [(index, row) for index, row in enumerate(rows) if row["variant"] != "truth"]
-    best = set()
-    for metric in metrics:
-        found = [(row["means"][metric].mean, index) for index, row in rivals if metric in row["means"]]
-        if len(found) > 1:
-            best.add((min(found)[1], metric))
-    return best
-
-
 def errors(
-    summary: pd.DataFrame, metrics: Sequence[str], keys: Sequence[str], note: str = "", reference: str = ""
+    summary: pd.DataFrame,
+    metrics: Sequence[str],
+    keys: Sequence[str],
+    note: str = "",
+    reference: str = "",
+    spread: str = "half",
 ) -> Table:
-    """A table of errors: `keys` name each row, a column per metric; the best of each `keys[:-1]` group is bold.
+    """A table of errors: `keys` name each row, a column per metric; what is clearly the best is bold.
 
-    `summary` is that of scores.summarise in one region. With a `reference`, a last column holds the paired difference
-    in the first metric.
+    `summary` is that of scores.summarise in one region. A cell is a mean ± half its interval (`spread="half"`) or the
+    standard deviation of the seeds' means (`"deviation"`). With a `reference`, a last column holds the paired
+    difference in the first metric and its interval.
     """
-    digits = _score_columns(summary, metrics)
-    lines = []
-    for names, group in summary.groupby(list(keys), sort=False):
-        means = {row.metric: row for row in group.itertuples()}
-        lines.append({"names": [str(name) for name in names], "variant": group.variant.iloc[0], "means": means})
+    halves = {"half": (summary.high - summary.low) / 2, "deviation": summary.deviation}
+    summary = summary.assign(spread=halves[spread])
+    digits = {metric: decimals(rows.spread) for metric, rows in summary.groupby("metric")}
+    lines = [
+        ([str(name) for name in names], {row.metric: row for row in group.itertuples()})
+        for names, group in summary.groupby(list(keys), sort=False)
+    ]
     heads = [scores.METRICS[metric].title for metric in metrics]
     gaps = reference and "difference" in summary and summary.difference.notna().any()
     if gaps:
         heads.append(f"Δ {scores.METRICS[metrics[0]].label} to {reference}")
     rows, bold, rules = [], set(), set()
-    for number, line in enumerate(lines):
-        before = lines[number - 1]["names"][:-1] if number else line["names"][:-1]
-        rules |= {number} if line["names"][:-1] != before else set()
-        cells = [_mean_cell(line["means"].get(metric), digits.get(metric, 2)) for metric in metrics]
+    for number, (names, means) in enumerate(lines):
+        if number and names[:-1] != lines[number - 1][0][:-1]:
+            rules.add(number)
+        bold |= {(number, len(keys) + at) for at, name in enumerate(metrics) if name in means and means[name].best}
+        cells = [_mean_cell(means.get(metric), digits.get(metric, 2)) for metric in metrics]
         if gaps:
-            cells.append(_gap_cell(line["means"].get(metrics[0]), digits.get(metrics[0], 2)))
-        rows.append([*line["names"], *cells])
-    for start in sorted({0, *rules}):
-        end = min([rule for rule in rules if rule > start], default=len(lines))
-        best = _best(lines[start:end], metrics)
-        bold |= {(start + index, len(keys) + list(metrics).index(metric)) for index, metric in best}
+            cells.append(_gap_cell(means.get(metrics[0]), digits.get(metrics[0], 2)))
+        rows.append([*names, *cells])
     headings = [{"fraction": "share", "variant": "mattes"}.get(key, key) for key in keys]
-    note = _note(note, "Bold: best, the exact alpha aside." if bold and (summary.variant == "truth").any() else "")
+    if bold:
+        aside = ", the exact alpha aside" if (summary.variant == "truth").any() else ""
+        note = _note(note, f"Bold: better than each other one{aside}, by a paired 95 % interval without 0.")
     return Table([*headings, *heads], rows, len(keys), frozenset(bold), frozenset(rules), note)
 
 
 def _mean_cell(row: object, digits: int) -> str:
-    return plus_minus(row.mean, (row.high - row.low) / 2, digits) if row is not None else "–"
+    if row is None:
+        return "–"
+    return f"{row.mean:.{digits}f}" if math.isnan(row.spread) else plus_minus(row.mean, row.spread, digits)
 
 
 def _gap_cell(row: object, digits: int) -> str:
     if row is None or math.isnan(row.difference):
         return "–"
-    return plus_minus(row.difference, (row.difference_high - row.difference_low) / 2, digits, signed=True)
+    ends = f"{row.difference:+.{digits}f} [{row.difference_low:+.{digits}f}, {row.difference_high:+.{digits}f}]"
+    return ends.replace("-", "−")

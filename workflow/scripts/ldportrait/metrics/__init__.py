@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 
 import pandas as pd
 
+DEFINITION = "definition"  # the protocol that follows the metrics' definitions
 SCORES = {
     "run": "str",
     "model": "str",
@@ -11,6 +12,7 @@ SCORES = {
     "fraction": "int64",  # percent of the data set
     "seed": "int64",
     "benchmark": "str",
+    "protocol": "str",  # by whose rules the errors were taken; DEFINITION is ours
     "item": "str",
     "region": "str",
     "metric": "str",
