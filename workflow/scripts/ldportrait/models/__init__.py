@@ -40,6 +40,7 @@ class Network:
 NETWORKS = {
     "small-trimap": Network("unet", "TrimapUNet", needs_trimap=True),
     "small-free": Network("unet", "FreeUNet", needs_trimap=False),
+    "portrait": Network("portrait", "PortraitNet", needs_trimap=False),
 }
 
 
