@@ -61,7 +61,9 @@ def composite(index: int, sources: Sources, side: int, seed: int) -> tuple[np.nd
     order = stream.permutation(len(sources.portraits))
     count = 0 if stream.random() < EMPTY else 1 + (stream.random() < SECOND)
     for place in range(count):
-        front, cover = person(sources.portraits[order[place]], side, sources, augment.generator(seed, index, 13 + place))
+        front, cover = person(
+            sources.portraits[order[place]], side, sources, augment.generator(seed, index, 13 + place)
+        )
         image, alpha = front + (1 - cover[..., None]) * image, cover + (1 - cover) * alpha
     image = camera(image.clip(0, 1), augment.generator(seed, index, 15))
     return image, alpha.astype(np.float32).clip(0, 1)

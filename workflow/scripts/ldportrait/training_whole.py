@@ -18,8 +18,9 @@ from tqdm import tqdm
 
 from ldportrait import augment_whole
 from ldportrait.models import portrait
+from ldportrait.models.losses import laplacian
 from ldportrait.shards import replacing
-from ldportrait.training import Steps, laplacian
+from ldportrait.training import Steps
 
 STAGES = ("coarse", "detail")
 RAMP = 10  # the average forgets after (1 + step) / (RAMP + step) at first, so that the fresh weights are soon forgotten
@@ -158,7 +159,12 @@ def fit(
     stage.part.train()
     order = Steps(stage.step * plan.batch_size, plan.steps * plan.batch_size)
     loader = DataLoader(
-        composites, plan.batch_size, sampler=order, num_workers=workers, worker_init_fn=_single, prefetch_factor=4 if workers else None
+        composites,
+        plan.batch_size,
+        sampler=order,
+        num_workers=workers,
+        worker_init_fn=_single,
+        prefetch_factor=4 if workers else None,
     )
     bar = tqdm(total=plan.steps, initial=stage.step, desc=name, unit="step", disable=None)
     for image, alpha in loader:

@@ -1,8 +1,8 @@
 """The portrait network that comes with the workflow: alpha from the picture alone, in a third of a second on a CPU.
 
-Three steps, from coarse to fine. A residual U-Net sees the whole picture as `side` × `side` pixels and finds the person.
-A light head sees it as `fine` × `fine` pixels, together with what the first found, and draws the rim. A picture of
-another size than that gets its last detail from a local linear model of alpha (He et al. 2013, guided filter).
+Three steps, from coarse to fine. A residual U-Net sees the whole picture as `side` × `side` pixels and finds the
+person. A light head sees it as `fine` × `fine` pixels, together with what the first found, and draws the rim. A picture
+of another size than that gets its last detail from a local linear model of alpha (He et al. 2013, guided filter).
 
 Both inner pictures are square whatever the picture's shape, so that every size within the network is a constant:
 training shows it stretched portraits.
