@@ -5,10 +5,11 @@ head with the rest held fixed. Weights are averaged over the steps (exponential 
 is kept.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from torch import nn
@@ -16,13 +17,19 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from ldportrait import augment_whole
+from ldportrait import augment_whole, images, inference, shards
+from ldportrait.benchmarks import bank
+from ldportrait.metrics import image as metrics
 from ldportrait.models import portrait
 from ldportrait.models.losses import laplacian
 from ldportrait.shards import replacing
 from ldportrait.training import Steps
 
-STAGES = ("coarse", "detail")
+SIDES = {
+    "coarse": "side",
+    "detail": "fine",
+}  # the stages in order, and the network's name for the side of their pictures
+BEHIND = 3  # backgrounds that a portrait of the validation split is put before
 RAMP = 10  # the average forgets after (1 + step) / (RAMP + step) at first, so that the fresh weights are soon forgotten
 
 
@@ -38,6 +45,36 @@ class Plan:
     average: float = 0.998  # weight of the past in the average of the weights
     bfloat16: bool = True
     checkpoint_every: int = 200
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """What is trained on: portraits (H, W, 4), backgrounds (H, W, 3), uint8, and the digests of their files."""
+
+    portraits: Sequence[np.ndarray]
+    backgrounds: Sequence[np.ndarray]
+    sha256: Sequence[str]
+
+    def sources(self) -> augment_whole.Sources:
+        """Make them ready for composites."""
+        return augment_whole.Sources.of(self.portraits, self.backgrounds)
+
+
+def read_bank(root: Path, splits: Sequence[str]) -> Pictures:
+    """Read the bank's portraits and backgrounds of some splits. ValueError if there are none of one."""
+    table = shards.read_table(Path(root, "bank.parquet")).sort_values("id")
+    wrong = [split for split in splits if split not in set(table.split)]
+    if wrong:
+        raise ValueError(f"The bank at {root} has no split {wrong[0]!r}; it has {', '.join(sorted(set(table.split)))}.")
+    table = table[table.split.isin(splits)]
+    portraits, backgrounds = (table[table.kind == kind] for kind in ("portrait", "background"))
+    if portraits.empty or backgrounds.empty:
+        raise ValueError(f"The bank at {root} has no portraits or no backgrounds of the splits {', '.join(splits)}.")
+    return Pictures(
+        [images.read_rgba(Path(root, path)) for path in portraits.path],
+        [images.read_rgb(Path(root, path)) for path in backgrounds.path],
+        [*portraits.sha256, *backgrounds.sha256],
+    )
 
 
 class Composites(Dataset):
@@ -87,7 +124,7 @@ class Stage:
         self.network, self.part, self.plan = network, getattr(network, name), plan
         self.loss = LOSSES[name]
         self.step = 0
-        self.rows: list[list[float]] = []
+        self.rows: list[dict[str, object]] = []
         decayed = [p for p in self.part.parameters() if p.ndim > 1]
         others = [p for p in self.part.parameters() if p.ndim <= 1]  # offsets and scales are left to themselves
         groups = [{"params": decayed, "weight_decay": plan.weight_decay}, {"params": others, "weight_decay": 0.0}]
@@ -115,7 +152,8 @@ class Stage:
                 self.average[key].lerp_(value, 1 - keep)
             else:
                 self.average[key].copy_(value)
-        self.rows.append([self.step, loss.item(), self.optimiser.param_groups[0]["lr"]])
+        rate = self.optimiser.param_groups[0]["lr"]
+        self.rows.append({"step": self.step, "loss": loss.item(), "learning_rate": rate})
         return loss.item()
 
     def save(self, path: Path, digest: str) -> None:
@@ -146,43 +184,41 @@ def fit(
     checkpoint: Path,
     digest: str,
     workers: int = 0,
-    watch: Callable[[int, Callable[[], Iterator[None]]], None] | None = None,
-) -> list[list[float]]:
-    """Train one part of a network and leave the averaged weights in it; returns the log: step, loss, learning rate.
+) -> list[dict[str, object]]:
+    """Train one part of a network and leave the averaged weights in it; returns the log, a row a step.
 
     Goes on from `checkpoint` if that is of the same `digest`.
     """
     stage = Stage(network, name, plan)
     stage.load(checkpoint, digest)
-    network.to(memory_format=torch.channels_last)
-    network.eval()
+    network.to(memory_format=torch.channels_last).eval()
     stage.part.train()
     order = Steps(stage.step * plan.batch_size, plan.steps * plan.batch_size)
-    loader = DataLoader(
-        composites,
-        plan.batch_size,
-        sampler=order,
-        num_workers=workers,
-        worker_init_fn=_single,
-        prefetch_factor=4 if workers else None,
-    )
+    loader = DataLoader(composites, plan.batch_size, sampler=order, num_workers=workers, worker_init_fn=_one_thread)
     bar = tqdm(total=plan.steps, initial=stage.step, desc=name, unit="step", disable=None)
     for image, alpha in loader:
         bar.set_postfix(loss=f"{stage.advance(image, alpha):.4f}", refresh=False)
         bar.update()
-        if stage.step % plan.checkpoint_every == 0:
+        if stage.step % plan.checkpoint_every == 0 or stage.step == plan.steps:
             stage.save(checkpoint, digest)
-            if watch:
-                watch(stage)
     bar.close()
-    stage.save(checkpoint, digest)
     stage.part.load_state_dict(stage.average)
     network.eval()
     return stage.rows
 
 
-def _single(_: int) -> None:
-    import cv2
-
+def _one_thread(_: int) -> None:
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
+
+
+def validate(network: portrait.PortraitNet, root: Path) -> dict[str, float]:
+    """Measure a network on the bank's validation split, each portrait before some backgrounds: mean and median MAD."""
+    pictures = read_bank(root, ["val"])
+    errors = []
+    for index, rgba in enumerate(pictures.portraits):
+        for turn in range(BEHIND):
+            behind = pictures.backgrounds[(index + BEHIND * turn) % len(pictures.backgrounds)]
+            picture = images.composite(rgba, bank.cover(behind, rgba.shape[:2]))
+            errors.append(metrics.mad(inference.matte(network, picture), rgba[..., 3]))
+    return {"samples": len(errors), "mad": float(np.mean(errors)), "median_mad": float(np.median(errors))}

@@ -115,7 +115,7 @@ class DetailHead(nn.Module):
         """Take the channels of the coarse network's features and of the head."""
         super().__init__()
         self.stem = convolution(12 + 1 + features, width)
-        self.body = nn.Sequential(Residual(width), Residual(width, dilation=2))
+        self.body = nn.Sequential(Residual(width), Residual(width))
         self.head = nn.Conv2d(width, 4, 3, padding=1)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
@@ -131,10 +131,10 @@ class DetailHead(nn.Module):
 class Residual(nn.Module):
     """Two 3 × 3 convolutions whose result is added (He et al. 2016)."""
 
-    def __init__(self, width: int, dilation: int = 1) -> None:
-        """Take the channels and the spacing of the first convolution."""
+    def __init__(self, width: int) -> None:
+        """Take the channels."""
         super().__init__()
-        self.first = convolution(width, width, dilation=dilation)
+        self.first = convolution(width, width)
         self.second = nn.Sequential(nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -142,10 +142,10 @@ class Residual(nn.Module):
         return functional.relu(x + self.second(self.first(x)))
 
 
-def convolution(channels: int, width: int, stride: int = 1, dilation: int = 1) -> nn.Sequential:
+def convolution(channels: int, width: int, stride: int = 1) -> nn.Sequential:
     """3 × 3 convolution, normalisation over the batch, rectifier."""
     return nn.Sequential(
-        nn.Conv2d(channels, width, 3, stride, dilation, dilation, bias=False),
+        nn.Conv2d(channels, width, 3, stride, padding=1, bias=False),
         nn.BatchNorm2d(width),
         nn.ReLU(inplace=True),
     )
