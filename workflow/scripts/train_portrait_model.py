@@ -3,7 +3,6 @@
 import hashlib
 import json
 import shutil
-import time
 from pathlib import Path
 from typing import Annotated
 
@@ -11,14 +10,16 @@ import typer
 
 from ldportrait import commands
 
+UNLIKE = 10**6  # added to the seed of a stage's composites, so that no two stages see the same
+
 
 def main(
-    output: Annotated[
-        Path, typer.Argument(help="Folder for model.safetensors, model.json, coarse.csv and detail.csv.")
-    ],
+    output: Annotated[Path, typer.Argument(help="Folder for model.safetensors, model.json and a log of each stage.")],
     bank: Annotated[Path, typer.Option(help="The bank's folder.")] = Path("resources/bank"),
     splits: Annotated[str, typer.Option(help="The bank's splits to train on, with commas between.")] = "train",
-    steps: Annotated[int, typer.Option(min=1, help="Steps of the coarse network.")] = 12000,
+    start_steps: Annotated[int, typer.Option(min=1, help="Steps of the coarse network on smaller pictures.")] = 4000,
+    start_side: Annotated[int, typer.Option(help="Side of these.")] = 128,
+    steps: Annotated[int, typer.Option(min=1, help="Steps of the coarse network after that.")] = 4500,
     batch_size: Annotated[int, typer.Option(min=2, help="Composites a step of the coarse network.")] = 16,
     learning_rate: Annotated[float, typer.Option(help="Largest learning rate of the coarse network.")] = 3e-3,
     detail_steps: Annotated[int, typer.Option(min=1, help="Steps of the detail head.")] = 1500,
@@ -38,7 +39,6 @@ def main(
 
     A killed run that is started again goes on from its last checkpoint, which lies in OUTPUT/.checkpoints.
     """
-    started = time.perf_counter()
     from ldportrait import models, training_whole
 
     chosen = tuple(splits.split(","))
@@ -50,36 +50,36 @@ def main(
 
     training.use_threads(threads)
     settings = {"side": side, "fine": fine}
-    plans = {
-        "coarse": training_whole.Plan(steps, batch_size, learning_rate, checkpoint_every=checkpoint_every),
-        "detail": training_whole.Plan(
-            detail_steps, detail_batch_size, detail_learning_rate, average=0.99, checkpoint_every=checkpoint_every
-        ),
+    stages = {  # the part that is trained, how, and the side of its composites
+        "start": ("coarse", training_whole.Plan(start_steps, batch_size, learning_rate), start_side),
+        "coarse": ("coarse", training_whole.Plan(steps, batch_size, learning_rate), side),
+        "detail": ("detail", training_whole.Plan(detail_steps, detail_batch_size, detail_learning_rate), fine),
     }
     torch.manual_seed(seed)
     network = models.get("portrait").build(**settings)
     # predict_mattes wants to know of every model what it was trained on: the bank's exact alpha, all of it
     info = {"model": "portrait", "settings": settings, "run": "portrait", "dataset": "bank", "variant": "truth"}
     info |= {"fraction": 100.0, "seed": seed, "splits": list(chosen), "ids": len(pictures.portraits)}
-    info |= {"backgrounds": len(pictures.backgrounds)} | {f"{name}_plan": vars(plan) for name, plan in plans.items()}
+    info |= {"backgrounds": len(pictures.backgrounds)}
+    info |= {name: vars(plan) | {"part": part, "side": shown} for name, (part, plan, shown) in stages.items()}
     sizes = {name: list(value.shape) for name, value in network.state_dict().items()}
     state = info | {"sha256": pictures.sha256, "torch": torch.__version__}
     digest = hashlib.sha256(json.dumps([state, sizes], sort_keys=True).encode()).hexdigest()
-    folder = output / ".checkpoints"
+    info["seconds"], folder = 0, output / ".checkpoints"
     folder.mkdir(parents=True, exist_ok=True)
     sources = pictures.sources()
-    for name, plan in plans.items():
-        composites = training_whole.Composites(sources, getattr(network, training_whole.SIDES[name]), seed)
-        rows = training_whole.fit(network, name, plan, composites, folder / f"{name}.ckpt", digest, workers)
+    for number, (name, (part, plan, shown)) in enumerate(stages.items()):
+        composites = training_whole.Composites(sources, shown, seed + UNLIKE * number)
+        file = folder / f"{name}.ckpt"
+        rows = training_whole.fit(network, part, plan, composites, file, digest, checkpoint_every, workers)
         training.write_log(rows, output / f"{name}.csv")
+        info["seconds"] += round(sum(row["seconds"] for row in rows))
     info["val"] = training_whole.validate(network, bank) if validation else None
-    info["seconds"] = round(time.perf_counter() - started, 1)
     models.save(network, output, info)
     shutil.rmtree(folder, ignore_errors=True)
     found = f", MAD {info['val']['mad']:.4f} on the validation split" if validation else ""
-    typer.echo(
-        f"{output}: {steps} and {detail_steps} steps on {len(pictures.portraits)} portraits, {info['seconds']} s{found}"
-    )
+    counts = " + ".join(str(plan.steps) for _, plan, _ in stages.values())
+    typer.echo(f"{output}: {counts} steps on {len(pictures.portraits)} portraits, {info['seconds']} s{found}")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
 """Training of the portrait network: first what finds the person, on small pictures, then the head that draws the rim.
 
-The head is cheap to train and needs large pictures, the rest is neither: so each is trained on what it needs, and the
-head with the rest held fixed. Weights are averaged over the steps (exponential moving average), and the average is what
-is kept.
+The head has few weights and needs large pictures, the rest has many and does not: so each is trained on what it needs,
+and the head with the rest held fixed. Weights are averaged over a stage's steps (exponential moving average), and the
+average is what is kept.
 """
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,10 +26,6 @@ from ldportrait.models.losses import laplacian
 from ldportrait.shards import replacing
 from ldportrait.training import Steps
 
-SIDES = {
-    "coarse": "side",
-    "detail": "fine",
-}  # the stages in order, and the network's name for the side of their pictures
 BEHIND = 3  # backgrounds that a portrait of the validation split is put before
 RAMP = 10  # the average forgets after (1 + step) / (RAMP + step) at first, so that the fresh weights are soon forgotten
 
@@ -44,7 +41,6 @@ class Plan:
     warm_up: float = 0.1  # share of the steps over which the learning rate rises
     average: float = 0.998  # weight of the past in the average of the weights
     bfloat16: bool = True
-    checkpoint_every: int = 200
 
 
 @dataclass(frozen=True)
@@ -91,14 +87,14 @@ class Composites(Dataset):
 
 
 def coarse_loss(network: portrait.PortraitNet, image: torch.Tensor, alpha: torch.Tensor, bfloat16: bool):
-    """Loss of the coarse network on pictures of its own side: cross-entropy, L1 and Laplacian pyramid at half of it."""
+    """Loss of the coarse network on small pictures, at half their side."""
     with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
         logits, _ = network.coarse(image)
     return alpha_loss(logits.float(), functional.avg_pool2d(alpha, 2))
 
 
 def detail_loss(network: portrait.PortraitNet, image: torch.Tensor, alpha: torch.Tensor, bfloat16: bool):
-    """Loss of the detail head on fine pictures; the coarse network is as it is when used."""
+    """Loss of the detail head on fine pictures; the coarse network is as it is in use."""
     with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
         with torch.no_grad():
             logits, features = network.coarse(network.shrink(image))
@@ -124,6 +120,7 @@ class Stage:
         self.network, self.part, self.plan = network, getattr(network, name), plan
         self.loss = LOSSES[name]
         self.step = 0
+        self.clock = time.perf_counter()  # when the last step ended
         self.rows: list[dict[str, object]] = []
         decayed = [p for p in self.part.parameters() if p.ndim > 1]
         others = [p for p in self.part.parameters() if p.ndim <= 1]  # offsets and scales are left to themselves
@@ -152,8 +149,10 @@ class Stage:
                 self.average[key].lerp_(value, 1 - keep)
             else:
                 self.average[key].copy_(value)
-        rate = self.optimiser.param_groups[0]["lr"]
-        self.rows.append({"step": self.step, "loss": loss.item(), "learning_rate": rate})
+        now, rate = time.perf_counter(), self.optimiser.param_groups[0]["lr"]
+        row = {"step": self.step, "loss": loss.item(), "learning_rate": rate, "seconds": now - self.clock}
+        self.rows.append(row)
+        self.clock = now
         return loss.item()
 
     def save(self, path: Path, digest: str) -> None:
@@ -183,6 +182,7 @@ def fit(
     composites: Composites,
     checkpoint: Path,
     digest: str,
+    checkpoint_every: int,
     workers: int = 0,
 ) -> list[dict[str, object]]:
     """Train one part of a network and leave the averaged weights in it; returns the log, a row a step.
@@ -199,7 +199,7 @@ def fit(
     for image, alpha in loader:
         bar.set_postfix(loss=f"{stage.advance(image, alpha):.4f}", refresh=False)
         bar.update()
-        if stage.step % plan.checkpoint_every == 0 or stage.step == plan.steps:
+        if stage.step % checkpoint_every == 0 or stage.step == plan.steps:
             stage.save(checkpoint, digest)
     bar.close()
     stage.part.load_state_dict(stage.average)
