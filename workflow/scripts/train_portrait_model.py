@@ -17,12 +17,12 @@ def main(
     output: Annotated[Path, typer.Argument(help="Folder for model.safetensors, model.json and a log of each stage.")],
     bank: Annotated[Path, typer.Option(help="The bank's folder.")] = Path("resources/bank"),
     splits: Annotated[str, typer.Option(help="The bank's splits to train on, with commas between.")] = "train",
-    start_steps: Annotated[int, typer.Option(min=1, help="Steps of the coarse network on smaller pictures.")] = 4000,
+    start_steps: Annotated[int, typer.Option(min=1, help="Steps of the coarse network on smaller pictures.")] = 3000,
     start_side: Annotated[int, typer.Option(help="Side of these.")] = 128,
-    steps: Annotated[int, typer.Option(min=1, help="Steps of the coarse network after that.")] = 4500,
+    steps: Annotated[int, typer.Option(min=1, help="Steps of the coarse network after that.")] = 3000,
     batch_size: Annotated[int, typer.Option(min=2, help="Composites a step of the coarse network.")] = 16,
     learning_rate: Annotated[float, typer.Option(help="Largest learning rate of the coarse network.")] = 3e-3,
-    detail_steps: Annotated[int, typer.Option(min=1, help="Steps of the detail head.")] = 1500,
+    detail_steps: Annotated[int, typer.Option(min=1, help="Steps of the detail head.")] = 800,
     detail_batch_size: Annotated[int, typer.Option(min=1, help="Composites a step of the detail head.")] = 4,
     detail_learning_rate: Annotated[float, typer.Option(help="Largest learning rate of the detail head.")] = 3e-3,
     side: Annotated[int, typer.Option(help="Side of the pictures that the coarse network sees.")] = 192,
@@ -61,14 +61,15 @@ def main(
     info = {"model": "portrait", "settings": settings, "run": "portrait", "dataset": "bank", "variant": "truth"}
     info |= {"fraction": 100.0, "seed": seed, "splits": list(chosen), "ids": len(pictures.portraits)}
     info |= {"backgrounds": len(pictures.backgrounds)}
-    info |= {name: vars(plan) | {"part": part, "side": shown} for name, (part, plan, shown) in stages.items()}
     sizes = {name: list(value.shape) for name, value in network.state_dict().items()}
-    state = info | {"sha256": pictures.sha256, "torch": torch.__version__}
-    digest = hashlib.sha256(json.dumps([state, sizes], sort_keys=True).encode()).hexdigest()
+    state = info | {"sha256": pictures.sha256, "torch": torch.__version__, "shapes": sizes}
     info["seconds"], folder = 0, output / ".checkpoints"
     folder.mkdir(parents=True, exist_ok=True)
     sources = pictures.sources()
     for number, (name, (part, plan, shown)) in enumerate(stages.items()):
+        info[name] = vars(plan) | {"part": part, "side": shown}
+        state[name] = info[name]  # a stage's checkpoint is good for the same stages up to it
+        digest = hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()
         composites = training_whole.Composites(sources, shown, seed + UNLIKE * number)
         file = folder / f"{name}.ckpt"
         rows = training_whole.fit(network, part, plan, composites, file, digest, checkpoint_every, workers)
