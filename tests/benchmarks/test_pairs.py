@@ -1,11 +1,13 @@
 """The sets of pictures and mattes: right values in a fixed order, and one sentence for whatever is wrong."""
 
+import re
 import shutil
 import time
 
 import numpy as np
 import pytest
 import trees
+from conftest import ROOT
 from PIL import Image
 
 from ldportrait import benchmarks
@@ -267,3 +269,16 @@ def test_a_missing_list_of_portraits_is_named(tmp_path):
     (tmp_path / "aim_category_type.json").unlink()
     with pytest.raises(FileNotFoundError, match=r"no .*aim_category_type.json"):
         items("aim-500-portrait", tmp_path)
+
+
+@pytest.mark.parametrize("name", benchmarks.NAMES)
+def test_the_page_says_what_the_modules_say(name):
+    page = " ".join((ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8").split())
+    module = benchmarks.get(name)
+    assert f"### {name} " in page
+    for words in (*module.NOTES, module.LICENCE, module.SOURCE):
+        assert " ".join(words.split()) in page or name == "folder", words
+    (row,) = re.findall(rf"\| \[`{name}`\]\(#{name}\) \|[^[]*", page)
+    assert f"`{module.PROTOCOL}`" in row
+    assert module.KIND in row
+    assert all(str(count) in row for count in module.COUNTS.values())

@@ -1,4 +1,4 @@
-"""The 100 portraits of AIM-500, as its aim_category_type.json names them; the layout is in aim_500."""
+"""The 100 portraits of AIM-500, as its aim_category_type.json names them; the layout is that of aim-500."""
 
 import json
 from collections.abc import Mapping

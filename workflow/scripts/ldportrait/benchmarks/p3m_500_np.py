@@ -1,4 +1,4 @@
-"""P3M-500-NP: 500 portraits with their faces, of P3M-10k; the layout is in p3m_500_p."""
+"""P3M-500-NP: 500 portraits with their faces, of P3M-10k; the layout is that of p3m-500-p."""
 
 from collections.abc import Mapping
 from pathlib import Path

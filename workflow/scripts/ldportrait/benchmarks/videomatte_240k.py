@@ -19,7 +19,7 @@ COUNTS = {"test": 50}
 PROTOCOL = "rvm"
 NOTES = (
     "Use the prebuilt frames: composites of another make are not this benchmark. RVM's script makes 20 clips a folder "
-    "by default; the distributed ones have 25, as the paper's count and others' scripts say.",
+    "by default; the distributed ones have 25, which others' scripts loop over.",
     "RVM's low-resolution script normalises each matte to 0..1 before Grad, its high-resolution one does not.",
     "The first frame's dtSSD is 0 and is averaged with the others.",
     "Only 5 foregrounds: differences between methods are differences on 5 people.",

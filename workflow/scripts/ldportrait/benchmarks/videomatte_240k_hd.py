@@ -1,4 +1,4 @@
-"""VideoMatte240K as in videomatte_240k, in 1920 x 1080: videomatte_1920x1080, the same clips, JPEG."""
+"""VideoMatte240K as in videomatte-240k, in 1920 x 1080: videomatte_1920x1080, the same clips, JPEG."""
 
 import dataclasses
 from collections.abc import Mapping
