@@ -261,6 +261,17 @@ def test_a_part_of_the_benchmark_is_marked(tmp_path, known):
     assert "net, refined (ours): 99 of 100 items." in made.note
 
 
+def test_a_gap_in_one_metric_is_marked(tmp_path, known):
+    write_ours(tmp_path, {"sad": 10, "mse": 0.002})
+    (path,) = tmp_path.rglob("*-s1.parquet")
+    table = pd.read_parquet(path)
+    table.loc[(table.metric == "mse") & (table["item"] == "i007"), "value"] = math.nan
+    table.to_parquet(path)
+    _, made = published.tabulate(known, published.read_ours(tmp_path, "ppm-100", known.protocols), "ppm-100")
+    assert marks(made)["net, refined"] == "‡"
+    assert "99 of 100 items" in made.note
+
+
 def test_only_the_models_asked_for_are_shown(tmp_path, known):
     for model in ("net", "other"):
         write_ours(tmp_path, {"sad": 10}, model=model)

@@ -251,10 +251,10 @@ def read_ours(folder: Path, benchmark: str, protocols: Mapping[str, Protocol], m
 
 
 def _our_row(names: Mapping[str, object], group: pd.DataFrame, benchmark: str, protocol: Protocol) -> Row:
-    """Average one model's scores over seeds and items."""
+    """Average one model's scores over seeds and items; an item that a seed lacks, or that has no value, is left out."""
     share = "" if names["fraction"] == 100 else f", {names['fraction']} %"
     method = f"{names['model']}, {names['variant']}{share}"
-    values, items, seeds = {}, 0, 0
+    values, items, seeds = {}, [], []
     for metric, rows in group.groupby("metric", sort=False):
         if rows.duplicated(["seed", "item"]).any():
             raise ValueError(f"The scores of {method} on {benchmark} hold {metric} of an item more than once.")
@@ -265,8 +265,10 @@ def _our_row(names: Mapping[str, object], group: pd.DataFrame, benchmark: str, p
             continue
         found = scores.estimate(wide.to_numpy() * protocol.factor(metric))
         values[metric] = Estimate(found.mean, found.low, found.high)
-        items, seeds = max(items, found.items), max(seeds, found.seeds)
-    return Row(benchmark, names["protocol"], names["region"], method, values, items=items, seeds=seeds, source=OURS)
+        items.append(found.items)
+        seeds.append(found.seeds)
+    fewest = {"items": min(items, default=0), "seeds": min(seeds, default=0)}  # a gap in one metric is a gap
+    return Row(benchmark, names["protocol"], names["region"], method, values, source=OURS, **fewest)
 
 
 def tabulate(
