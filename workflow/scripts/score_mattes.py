@@ -53,7 +53,7 @@ def main(
     benchmark: Annotated[str, typer.Option(help=f"One of {', '.join(benchmarks.NAMES)}.")] = "bank",
 ) -> None:
     """Score predicted mattes: SAD, MSE, MAD, Grad and Conn of each item, on the whole and in the unknown region."""
-    module = benchmarks.get(benchmark)
+    module = benchmarks.get(benchmark, "image")
     samples = module.items(root)
     table = shards.read_table(predictions / "predictions.parquet")
     check(table, predictions, benchmark, [sample.item for sample in samples])
@@ -61,7 +61,7 @@ def main(
     rows = []
     for sample in tqdm(samples, desc=benchmark, disable=None):
         row = listed[sample.item]
-        _, true, trimap = module.load(sample)
+        _, true, trimap, *_ = module.load(sample)
         path = predictions / row["path"]
         alpha = read_alpha(path, row["sha256"])
         if alpha.shape != true.shape:
