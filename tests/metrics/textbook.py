@@ -133,9 +133,6 @@ def messddt_frames(pred, true):
 def foreground(pred, true, alpha):
     """Mean squared and mean absolute differences of colours (H, W, 3) where alpha is above 0."""
     differences = [
-        pred[y, x, c] - true[y, x, c]
-        for y, x in np.ndindex(*alpha.shape)
-        for c in range(3)
-        if alpha[y, x] > 0
+        pred[y, x, c] - true[y, x, c] for y, x in np.ndindex(*alpha.shape) for c in range(3) if alpha[y, x] > 0
     ]
     return np.mean(np.square(differences)), np.mean(np.abs(differences))

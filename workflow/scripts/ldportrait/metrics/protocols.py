@@ -56,17 +56,8 @@ def truncated_at_four_sigma() -> errors.Derivative:
     return errors.Derivative(gaussian, x / errors.SIGMA**2 * gaussian, cv2.BORDER_REFLECT)
 
 
-STORED = {
-    "sad": "sum / 1000",
-    "mse": "mean",
-    "mad": "mean",
-    "grad": "sum / 1000",
-    "conn": "sum / 1000",
-    "dtssd": "mean",
-    "messddt": "mean",
-    "fgr_mse": "mean",
-    "fgr_mad": "mean",
-}
+STORED = {"sad": "sum / 1000", "mse": "mean", "mad": "mean", "grad": "sum / 1000", "conn": "sum / 1000"}
+TEMPORAL = dict.fromkeys((*video.TEMPORAL_METRICS, *image.FOREGROUND_METRICS), "mean")
 ADOBE = {"sad": "sum / 1000", "mse": "mean × 10³", "grad": "sum / 1000", "conn": "sum / 1000"}
 RVM = {
     "mad": "mean × 10³",
@@ -84,7 +75,7 @@ PROTOCOLS = {
         Protocol(
             "definition",
             "Rhemann et al. (CVPR 2009) and Erofeev et al. (BMVC 2015), to the letter",
-            units=STORED,
+            units=STORED | TEMPORAL,
             regions={"whole": image.METRICS, "unknown": image.METRICS},
             temporal=video.TEMPORAL_METRICS,
             colour=image.FOREGROUND_METRICS,
