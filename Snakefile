@@ -30,7 +30,6 @@ include: "workflow/rules/train.smk"
 include: "workflow/rules/score.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/study.smk"
-include: "workflow/rules/keying.smk"
 include: "workflow/rules/plan.smk"
 
 
@@ -46,7 +45,6 @@ rule all:
 rule study:
     input:
         rules.all.input,
-        rules.keying_study.input,
 
 
 rule dataset:

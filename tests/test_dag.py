@@ -217,7 +217,7 @@ def test_another_benchmark_is_predicted_and_scored_by_the_models_there_are(proje
     jobs = dry_run(project)
     models = len(list((project / "results" / "demo" / "models").rglob("model.json")))
     assert jobs.pop("build_gallery") == 1
-    assert jobs == {"predict_mattes": models, "score_mattes": models, "tabulate_benchmark": 1}
+    assert jobs == {"predict_mattes": models, "score_mattes": models, "tabulate_published": 1}
 
 
 def test_another_place_for_the_same_results_reruns_nothing(project):

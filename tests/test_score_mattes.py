@@ -9,7 +9,7 @@ import stages
 from PIL import Image
 from test_scripts import assert_refused
 
-from ldportrait import images, metrics
+from ldportrait import images, scores
 from ldportrait.benchmarks import bank
 from ldportrait.metrics import image
 
@@ -64,7 +64,7 @@ def test_scores(predictions, root, tmp_path):
     result = score(predictions, root, output)
     assert result.returncode == 0, result.stderr
     table = pd.read_parquet(output)
-    assert list(table) == list(metrics.SCORES)
+    assert list(table) == scores.COLUMNS
     assert len(table) == 3 * 2 * 5
     for column, value in {"run": "demo", "model": "small-free", "variant": "raw", "fraction": 100, "seed": 1}.items():
         assert set(table[column]) == {value}

@@ -225,16 +225,14 @@ def _rows(entry: object, protocols: Mapping, papers: Mapping, where: str) -> Ite
 def read_ours(folder: Path, benchmark: str, protocols: Mapping[str, Protocol], models: Sequence[str] = ()) -> list[Row]:
     """Read our rows on a benchmark from the score tables in `folder`/benchmark; there may be none.
 
-    Raises FileNotFoundError without the folder, ValueError, naming the file, for a table without protocols or with one
-    that `protocols` does not describe, and for a value that is there twice.
+    Raises FileNotFoundError without the folder, ValueError, naming the file, for a table of something else or with a
+    protocol that `protocols` does not describe, and for a value that is there twice.
     """
     if not Path(folder).is_dir():
         raise FileNotFoundError(f"There is no folder of scores at {folder}.")
     found = []
     for path in sorted(Path(folder, benchmark).rglob("*.parquet")):
-        table = scores.read(path)
-        if "protocol" not in table:
-            raise ValueError(f"{path} does not say by which protocol it was scored: it has no column protocol.")
+        table = scores.read(path, protocol=None)
         table = table[table.benchmark == benchmark]
         for protocol in table.protocol.unique():
             _one_of(protocol, tuple(protocols), "protocol", str(path))
