@@ -179,7 +179,10 @@ class Levels:
     core: float
 
 
-# Found by `tune` on the bank's three val green shots and its 16 val portraits, as `keying.tuning_shots` gives them.
+# Found by `tune` on the bank's three val green shots and its 16 val portraits, as `keying.tuning_shots` gives them. The
+# mean absolute errors are 3.7, 3.0 and 3.4 thousandths; without core mattes 5.6, 7.2 and 7.5 at best. The despill was
+# chosen on the 16 portraits, since the exact colour of a green shot has the wall's light in it: the colour in the soft
+# edge is off by 6.8 levels held down to the average of red and blue, by 7.8 to the larger, and by 8.0 left alone.
 LEVELS: Mapping[str, Levels] = {
     "colour-difference": Levels(0.08, 1.0, 0.4),
     "vlahos": Levels(0.08, 0.85, 0.4),
