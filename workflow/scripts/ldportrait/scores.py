@@ -312,3 +312,10 @@ def summarise(table: pd.DataFrame, metrics: Iterable[str], region: str, referenc
                     row |= {"difference": gap.mean, "difference_low": gap.low, "difference_high": gap.high}
             rows.append(row)
     return pd.DataFrame(rows, columns=None if rows else SUMMARY)
+
+
+# The keying study
+
+KEYING = "run set item hair_style hair_colour clothes method region metric value".split()
+KEYING_METRICS = METRICS | {"colour": Metric("Colour", "levels", 255)}  # stored in [0, 1], printed in levels of 255
+TRIANGULATION = "triangulation"  # no rival, but the most that keying can hope for
