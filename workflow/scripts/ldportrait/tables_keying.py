@@ -63,17 +63,13 @@ def by_item(table: pd.DataFrame, metric: str) -> pd.DataFrame:
     return wide * scores.KEYING_METRICS[metric].factor
 
 
-def winner(wide: pd.DataFrame) -> str:
-    """The method of least mean, or "" where the paired 95 % interval against the runner-up holds 0.
+def winner(wide: pd.DataFrame) -> str | None:
+    """The method that is clearly the best, see scores.clear_best; `wide` is that of `by_item`.
 
-    `wide` is that of `by_item`. Triangulation is no rival, since it has a second shot and knows both walls.
+    Triangulation is no rival, since it has a second shot and knows both walls.
     """
     rivals = wide.drop(columns=scores.TRIANGULATION, errors="ignore")
-    if rivals.shape[1] < 2:
-        return ""
-    best, second, *_ = rivals.mean().sort_values(kind="stable").index
-    gap = scores.estimate((rivals[best] - rivals[second]).to_numpy()[None])
-    return best if gap.high < 0 else ""
+    return scores.clear_best({name: pd.DataFrame([rivals[name]], index=[0]) for name in rivals})
 
 
 def of_keying(table: pd.DataFrame, note: str = "") -> tuple[pd.DataFrame, Table]:
@@ -116,8 +112,8 @@ def _words(table: pd.DataFrame) -> str:
         f"Mean ± half the 95 % bootstrap interval over {pictures}. Unknown: the fractional true alpha, widened by 1 % "
         "of the picture's side. Colour: mean |F − F*| in levels of 255, weighted by the true alpha; that of a green "
         "shot has the wall's light in it. Plain: the key clipped to 0 and 1, without core matte. Triangulation has a "
-        "second shot before a blue wall and knows both walls, and is no rival. Bold: best, where the paired 95 % "
-        "interval of its distance to the runner-up lies below 0. Δ: paired difference to refined; above 0 is worse. "
+        "second shot before a blue wall and knows both walls, and is no rival. Bold: better than each other method, "
+        "by a paired 95 % interval without 0. Δ: paired difference to refined; above 0 is worse. "
         "Keyed mattes come from rendered or composed shots, raw ones from the exact matte, damaged in imitation of "
         "LayerDiffuse."
     )
