@@ -93,7 +93,7 @@ def find_runs(levels):
         for x in range(width):
             count += levels[y, x] != before and levels[y, x] != 0
             before = levels[y, x]
-    first, length, level = np.empty(count, np.int64), np.empty(count, np.int32), np.empty(count, np.uint8)
+    first, length, level = np.empty(count, np.int32), np.empty(count, np.int32), np.empty(count, np.uint8)
     rows = np.empty(height + 1, np.int64)
     run = -1
     for y in range(height):
@@ -170,7 +170,7 @@ def grow(first, length, level, pairs, ends):
     count = first.size
     parent = np.arange(count).astype(np.int32)
     owner, joined = parent.copy(), np.zeros(count, np.uint8)
-    size, start = length.astype(np.int64), first.copy()
+    size, start = length.copy(), first.copy()
     order, done = np.empty(count, np.int32), 0
     new = np.zeros(LEVELS + 1, np.int64)  # per level: its largest run alone, -1 if it has none
     new[:] = -1
@@ -189,7 +189,10 @@ def grow(first, length, level, pairs, ends):
             if length[run] > best_size or (length[run] == best_size and first[run] < best_start):
                 best, best_size, best_start = run, length[run], first[run]
         for pair in range(ends[here + 1], ends[here]):
-            a, b = root_of(parent, pairs[pair, 0]), root_of(parent, pairs[pair, 1])
+            a, b = pairs[pair, 0], pairs[pair, 1]
+            if parent[a] == parent[b]:
+                continue
+            a, b = root_of(parent, a), root_of(parent, b)
             if a == b:
                 continue
             if size[a] < size[b]:
