@@ -4,8 +4,8 @@ Run `python benchmarks/bench_metrics.py` in the repository, best on an idle mach
 pictures are test portraits of the bank, enlarged to 1024², and as predictions the same, blurred and noisy at the edge
 with a hole and a floater (`edge`), or noisy in all of the body (`body`), which makes Conn's components as many as they
 get in a matte. Times are CPU times of one thread, since the machine may be shared: the least of the repetitions, the
-median over the pictures. All are after the first call, which compiles; what that takes is measured in processes of their
-own.
+median over the pictures. All are after the first call, which compiles; what that takes is measured in processes of
+their own.
 """
 
 import os
