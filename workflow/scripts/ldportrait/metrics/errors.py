@@ -1,7 +1,7 @@
 """The errors pixel by pixel, of which the metrics of image.py and the protocols of protocols.py are sums.
 
-All is done in double precision within the box around what is not 0 in either alpha, since nothing outside it adds to
-any error.
+All is taken in double precision, and kept in single, within the box around what is not 0 in either alpha, since nothing
+outside it adds to any error.
 """
 
 from dataclasses import dataclass
@@ -114,7 +114,7 @@ def definition() -> Derivative:
 
 
 def gradient(alphas: Pair, derivative: Derivative, stretched: bool = False) -> np.ndarray:
-    """Squared differences of the gradients' amplitudes; (h, w) float64.
+    """Squared differences of the gradients' amplitudes; (h, w) float32.
 
     `stretched` takes the gradients of alphas that were brought to [0, 1] by their least and greatest value. Gradients
     are linear and those of a constant 0, so that this multiplies them.
@@ -127,7 +127,7 @@ def gradient(alphas: Pair, derivative: Derivative, stretched: bool = False) -> n
 
 
 def connectivity(alphas: Pair, background: int = kernels.NONE) -> np.ndarray:
-    """Absolute differences of the connectivities; (h, w) float64. For `background` see `kernels.connect`."""
+    """Absolute differences of the connectivities; (h, w) float32. For `background` see `kernels.connect`."""
     levels = kernels.quantise(alphas.pred, alphas.true, THRESHOLDS)
     connected = kernels.connect(levels, alphas.count(None), background)
     return kernels.connectivity_error(alphas.pred, alphas.true, connected, STEP)

@@ -70,7 +70,7 @@ def amplitude(alpha, y, rows, columns, gaussian, derivative, smooth, steep, acro
 
 @compiled
 def gradient_error(p, t, rows, columns, gaussian, derivative, scale_p, scale_t):
-    """Squared differences of the amplitudes of two alphas' gradients, each times its scale; (H, W) float64.
+    """Squared differences of the amplitudes of two alphas' gradients, each times its scale; (H, W) float32.
 
     The alphas are (H, W) float64; `gaussian` and `derivative` are the kernels' taps from the middle on, the one being
     even and the other odd; `rows` and `columns` say which row and column stands for each from as many taps before the
@@ -79,7 +79,7 @@ def gradient_error(p, t, rows, columns, gaussian, derivative, scale_p, scale_t):
     height, width = p.shape
     smooth, steep = np.empty(columns.size), np.empty(columns.size)
     across, amplitude_p, amplitude_t = np.empty(width), np.empty(width), np.empty(width)
-    error = np.empty((height, width))
+    error = np.empty((height, width), np.float32)
     for y in range(height):
         amplitude(p, y, rows, columns, gaussian, derivative, smooth, steep, across, amplitude_p)
         amplitude(t, y, rows, columns, gaussian, derivative, smooth, steep, across, amplitude_t)
@@ -91,8 +91,8 @@ def gradient_error(p, t, rows, columns, gaussian, derivative, scale_p, scale_t):
 
 @compiled
 def connectivity_error(p, t, connected, step):
-    """Absolute differences of Conn's phi of two alphas; (H, W) float64, `connected` (H, W) uint8 in tenths."""
-    error = np.empty_like(p)
+    """Absolute differences of Conn's phi of two alphas; (H, W) float32, `connected` (H, W) uint8 in tenths."""
+    error = np.empty(p.shape, np.float32)
     for y in range(p.shape[0]):
         for x in range(p.shape[1]):
             level = connected[y, x] / LEVELS
