@@ -36,12 +36,12 @@ FRAMES = 20
 REGION = {"whole": None}
 FIRST_CALL = """
 import time
-start = time.perf_counter()
+start = time.process_time()
 import numpy as np
 from ldportrait.metrics import image
 alpha = np.ones((64, 64), np.{kind})
 image.all_metrics(alpha, alpha, {{"whole": None}})
-print(time.perf_counter() - start)
+print(time.process_time() - start)
 """
 
 
@@ -89,7 +89,7 @@ def plainly(pred: np.ndarray, true: np.ndarray) -> list[float]:
 
 
 def first_calls() -> None:
-    """Print the seconds of a process's first call, importing included, before and after the code is on disk."""
+    """Print the CPU seconds of a process's first call, importing included, before and after the code is on disk."""
     with tempfile.TemporaryDirectory() as folder:
         environment = os.environ | {"NUMBA_CACHE_DIR": folder, "PYTHONPATH": str(ROOT / "workflow" / "scripts")}
         seconds = []
@@ -98,7 +98,7 @@ def first_calls() -> None:
             done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
             seconds.append(float(done.stdout))
     print(
-        f"first call of a process, by the clock: {seconds[0]:.1f} s where all is compiled, {seconds[1]:.1f} s after, "
+        f"first call of a process: {seconds[0]:.1f} s where all is compiled, {seconds[1]:.1f} s after, "
         f"{seconds[2]:.1f} s where that for float32 is"
     )
 
