@@ -1,7 +1,7 @@
 """The errors pixel by pixel, of which the metrics of image.py and the protocols of protocols.py are sums.
 
-All is done in double precision within the box around what is not 0 in either alpha, since nothing outside it adds to
-any error.
+All is taken in double precision, and kept in single, within the box around what is not 0 in either alpha, since nothing
+outside it adds to any error.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,6 @@ SIGMA = 1.4  # of the Gaussian derivative in Grad, in pixels
 CUT = 0.01  # the kernel ends where the Gaussian falls below this
 STEP = 0.15  # in Conn, a smaller distance from the connected level counts as connected
 MARGIN = 8  # pixels around the box, at least the reach of any kernel
-STRIP = 128  # rows whose gradients are taken at once
 
 EIGHT_BIT = np.arange(256) / 255  # what the 8-bit levels stand for
 THRESHOLDS = (np.arange(1, kernels.LEVELS + 1) / kernels.LEVELS).astype(np.float32)
@@ -56,11 +55,11 @@ class Pair:
 
 @dataclass(frozen=True)
 class Derivative:
-    """A Gaussian and its derivative, each 1-D with as many taps, and how the picture goes on beyond its frame."""
+    """A Gaussian and its derivative, each 1-D with as many taps, an odd number."""
 
     gaussian: np.ndarray
     derivative: np.ndarray
-    border: int
+    border: str  # how the picture goes on beyond its frame, in the words of np.pad
 
 
 def pair(pred: np.ndarray, true: np.ndarray) -> Pair:
@@ -111,37 +110,24 @@ def definition() -> Derivative:
     x = np.arange(-half, half + 1)
     gaussian = np.exp(-(x**2) / (2 * SIGMA**2))
     derivative = x * gaussian
-    return Derivative(
-        gaussian / np.linalg.norm(gaussian), derivative / np.linalg.norm(derivative), cv2.BORDER_REPLICATE
-    )
+    return Derivative(gaussian / np.linalg.norm(gaussian), derivative / np.linalg.norm(derivative), "edge")
 
 
 def gradient(alphas: Pair, derivative: Derivative, stretched: bool = False) -> np.ndarray:
-    """Squared differences of the gradients' amplitudes; (h, w) float64.
+    """Squared differences of the gradients' amplitudes; (h, w) float32.
 
     `stretched` takes the gradients of alphas that were brought to [0, 1] by their least and greatest value. Gradients
     are linear and those of a constant 0, so that this multiplies them.
     """
-    height, half = alphas.true.shape[0], derivative.gaussian.size // 2
+    half = derivative.gaussian.size // 2
+    rows, columns = (np.pad(np.arange(size), half, mode=derivative.border) for size in alphas.true.shape)
     scales = [_stretch(alpha, alphas) if stretched else 1.0 for alpha in (alphas.pred, alphas.true)]
-    error = np.empty(alphas.true.shape)
-    for top in range(0, height, STRIP):  # in strips, so that what lies between stays in the processor's cache
-        start, stop = max(0, top - half), min(height, top + STRIP + half)
-        inner = slice(top - start, min(top + STRIP, height) - start)
-        fields = [
-            cv2.sepFilter2D(alpha[start:stop], cv2.CV_64F, *taps, borderType=derivative.border)[inner]
-            for alpha in (alphas.pred, alphas.true)
-            for taps in (
-                (derivative.derivative, derivative.gaussian),
-                (derivative.gaussian, derivative.derivative),
-            )
-        ]
-        error[top : top + STRIP] = kernels.gradient_error(*fields, *scales)
-    return error
+    taps = derivative.gaussian[half:].copy(), derivative.derivative[half:].copy()
+    return kernels.gradient_error(alphas.pred, alphas.true, rows, columns, *taps, *scales)
 
 
 def connectivity(alphas: Pair, background: int = kernels.NONE) -> np.ndarray:
-    """Absolute differences of the connectivities; (h, w) float64. For `background` see `kernels.connect`."""
+    """Absolute differences of the connectivities; (h, w) float32. For `background` see `kernels.connect`."""
     levels = kernels.quantise(alphas.pred, alphas.true, THRESHOLDS)
     connected = kernels.connect(levels, alphas.count(None), background)
     return kernels.connectivity_error(alphas.pred, alphas.true, connected, STEP)

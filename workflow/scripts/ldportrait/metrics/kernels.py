@@ -36,21 +36,63 @@ def from_single(alpha, levels):
 
 
 @compiled
-def gradient_error(across_p, down_p, across_t, down_t, scale_p, scale_t):
-    """Squared differences of two gradients' amplitudes, each times its scale; all (H, W) float64."""
-    error = np.empty_like(across_p)
-    for y in range(error.shape[0]):
-        for x in range(error.shape[1]):
-            amplitude_p = np.sqrt(across_p[y, x] * across_p[y, x] + down_p[y, x] * down_p[y, x]) * scale_p
-            amplitude_t = np.sqrt(across_t[y, x] * across_t[y, x] + down_t[y, x] * down_t[y, x]) * scale_t
-            error[y, x] = (amplitude_p - amplitude_t) * (amplitude_p - amplitude_t)
+def amplitude(alpha, y, rows, columns, gaussian, derivative, smooth, steep, across, result):
+    """A row of the gradient's amplitude into `result`, (W,) float64; for the arguments see `gradient_error`.
+
+    `smooth` and `steep` are room for the row's smoothed values and derivatives from top to bottom, with the columns
+    beyond the frame; `across` for the derivatives from left to right.
+    """
+    width, half = alpha.shape[1], gaussian.size - 1
+    middle = alpha[rows[y + half]]
+    for x in range(width):
+        smooth[x + half] = gaussian[0] * middle[x]
+        steep[x + half] = 0.0
+    for k in range(1, half + 1):
+        above, below = alpha[rows[y + half - k]], alpha[rows[y + half + k]]
+        for x in range(width):
+            smooth[x + half] += gaussian[k] * (below[x] + above[x])
+            steep[x + half] += derivative[k] * (below[x] - above[x])
+    for k in range(half):
+        for x in (k, half + width + k):
+            smooth[x], steep[x] = smooth[half + columns[x]], steep[half + columns[x]]
+    for x in range(width):
+        across[x] = 0.0
+        result[x] = gaussian[0] * steep[x + half]
+    for k in range(1, half + 1):
+        before, after = smooth[half - k : half - k + width], smooth[half + k : half + k + width]
+        steep_before, steep_after = steep[half - k : half - k + width], steep[half + k : half + k + width]
+        for x in range(width):
+            across[x] += derivative[k] * (after[x] - before[x])
+            result[x] += gaussian[k] * (steep_after[x] + steep_before[x])
+    for x in range(width):
+        result[x] = np.sqrt(across[x] * across[x] + result[x] * result[x])
+
+
+@compiled
+def gradient_error(p, t, rows, columns, gaussian, derivative, scale_p, scale_t):
+    """Squared differences of the amplitudes of two alphas' gradients, each times its scale; (H, W) float32.
+
+    The alphas are (H, W) float64; `gaussian` and `derivative` are the kernels' taps from the middle on, the one being
+    even and the other odd; `rows` and `columns` say which row and column stands for each from as many taps before the
+    first to as many after the last.
+    """
+    height, width = p.shape
+    smooth, steep = np.empty(columns.size), np.empty(columns.size)
+    across, amplitude_p, amplitude_t = np.empty(width), np.empty(width), np.empty(width)
+    error = np.empty((height, width), np.float32)
+    for y in range(height):
+        amplitude(p, y, rows, columns, gaussian, derivative, smooth, steep, across, amplitude_p)
+        amplitude(t, y, rows, columns, gaussian, derivative, smooth, steep, across, amplitude_t)
+        for x in range(width):
+            difference = amplitude_p[x] * scale_p - amplitude_t[x] * scale_t
+            error[y, x] = difference * difference
     return error
 
 
 @compiled
 def connectivity_error(p, t, connected, step):
-    """Absolute differences of Conn's phi of two alphas; (H, W) float64, `connected` (H, W) uint8 in tenths."""
-    error = np.empty_like(p)
+    """Absolute differences of Conn's phi of two alphas; (H, W) float32, `connected` (H, W) uint8 in tenths."""
+    error = np.empty(p.shape, np.float32)
     for y in range(p.shape[0]):
         for x in range(p.shape[1]):
             level = connected[y, x] / LEVELS
@@ -93,7 +135,7 @@ def find_runs(levels):
         for x in range(width):
             count += levels[y, x] != before and levels[y, x] != 0
             before = levels[y, x]
-    first, length, level = np.empty(count, np.int64), np.empty(count, np.int32), np.empty(count, np.uint8)
+    first, length, level = np.empty(count, np.int32), np.empty(count, np.int32), np.empty(count, np.uint8)
     rows = np.empty(height + 1, np.int64)
     run = -1
     for y in range(height):
@@ -170,7 +212,7 @@ def grow(first, length, level, pairs, ends):
     count = first.size
     parent = np.arange(count).astype(np.int32)
     owner, joined = parent.copy(), np.zeros(count, np.uint8)
-    size, start = length.astype(np.int64), first.copy()
+    size, start = length.copy(), first.copy()
     order, done = np.empty(count, np.int32), 0
     new = np.zeros(LEVELS + 1, np.int64)  # per level: its largest run alone, -1 if it has none
     new[:] = -1
@@ -189,7 +231,10 @@ def grow(first, length, level, pairs, ends):
             if length[run] > best_size or (length[run] == best_size and first[run] < best_start):
                 best, best_size, best_start = run, length[run], first[run]
         for pair in range(ends[here + 1], ends[here]):
-            a, b = root_of(parent, pairs[pair, 0]), root_of(parent, pairs[pair, 1])
+            a, b = pairs[pair, 0], pairs[pair, 1]
+            if parent[a] == parent[b]:
+                continue
+            a, b = root_of(parent, a), root_of(parent, b)
             if a == b:
                 continue
             if size[a] < size[b]:

@@ -8,7 +8,6 @@ a benchmark's tables does, faults included; docs/metrics.md lists the difference
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
 from ldportrait.metrics import errors, image, kernels, video
@@ -53,7 +52,7 @@ def truncated_at_four_sigma() -> errors.Derivative:
     x = np.arange(-int(4 * errors.SIGMA + 0.5), int(4 * errors.SIGMA + 0.5) + 1)
     gaussian = np.exp(-(x**2) / (2 * errors.SIGMA**2))
     gaussian /= gaussian.sum()
-    return errors.Derivative(gaussian, x / errors.SIGMA**2 * gaussian, cv2.BORDER_REFLECT)
+    return errors.Derivative(gaussian, x / errors.SIGMA**2 * gaussian, "symmetric")
 
 
 STORED = {"sad": "sum / 1000", "mse": "mean", "mad": "mean", "grad": "sum / 1000", "conn": "sum / 1000"}
