@@ -8,7 +8,7 @@ import pytest
 import torch
 from test_augment import grounds, portrait
 
-from ldportrait import augment, shards, training
+from ldportrait import augment, models, shards, training
 
 PARAMS = augment.Params(crop=32)
 
@@ -121,15 +121,6 @@ def test_an_empty_region_costs_nothing():
     assert parts["composition"] == 0
 
 
-def test_the_laplacian_sees_detail():
-    true = torch.zeros(1, 1, 64, 64)
-    checks = 0.1 * (torch.arange(64) % 2)[None, None, None].expand(1, 1, 64, 64)
-    smooth = torch.full_like(true, 0.1)
-    assert training.laplacian(checks, true) > 10 * training.laplacian(smooth, true)
-    # level 0 holds +-0.05 of the checks; the frame adds a little to it, and the sum is over 4 levels
-    assert 0.05 / 4 <= training.laplacian(checks, true) < 0.08 / 4
-
-
 def test_the_optimiser_follows_one_cycle():
     plan = training.Plan(steps=20, learning_rate=0.01)
     module = training.Matting(torch.nn.Conv2d(1, 1, 1), training.Losses(), plan)
@@ -148,3 +139,25 @@ def test_the_optimiser_follows_one_cycle():
 def test_a_setting_out_of_range_is_named(setting):
     with pytest.raises(ValueError, match=setting):
         training.Plan(**{setting: 0})
+
+
+LARGE = {
+    "vitmatte-s": {"width": 32, "heads": 2, "depth": 3, "convstream": [8, 8, 8], "fusion": [16, 8, 8, 8]},
+    "modnet": {"width": 0.25, "channels": 8, "side": 64},
+    "gfm": {"widths": [8, 8, 16, 16], "depths": [1, 1, 1, 1], "side": 64},
+}
+
+
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize("name", LARGE)
+def test_a_large_network_is_trained_on_its_own_losses(tmp_path, name):
+    network = models.get(name)
+    losses, weights = network.losses()
+    params = augment.Params(crop=64)
+    stream = training.Composites(write_tars(tmp_path, 4, 4, size=96), grounds(), params, 0, 100)
+    plan = training.Plan(steps=2, batch_size=2, learning_rate=1e-3, warm_up=0.5)
+    module = training.Matting(network.build(**LARGE[name]), weights, plan, losses)
+    training.fit(module, stream, tmp_path, {})
+    row = module.rows[-1]
+    assert row.keys() == {"step", "loss", "learning_rate", *weights}
+    assert row["loss"] == pytest.approx(sum(weight * row[key] for key, weight in weights.items()), rel=1e-5)

@@ -23,7 +23,7 @@ UNSEEN = 10**6  # validation composites are drawn from this seed on, so that the
 def main(
     dataset: Annotated[Path, typer.Argument(help="The data set's folder, with metadata.parquet and train/.")],
     output: Annotated[Path, typer.Argument(help="Folder for model.safetensors, model.json and log.csv.")],
-    model: Annotated[str, typer.Option(help="The network: small-trimap or small-free.")] = "small-trimap",
+    model: Annotated[str, typer.Option(help="The network's name, as docs/models.md lists them.")] = "small-trimap",
     backgrounds: Annotated[
         Path, typer.Option(help="What portraits are laid over: a folder of pictures, or a bank (its train split).")
     ] = Path("resources/bank"),
@@ -79,11 +79,13 @@ def main(
 
     training.use_threads(threads)
     plan = training.Plan(steps, batch_size, learning_rate, weight_decay, warm_up, precision, gpus, checkpoint_every)
-    weights = training.Losses(unknown, known, laplacian, composition)
+    own, weights = None, training.Losses(unknown, known, laplacian, composition)
+    if network.own_losses:
+        own, weights = network.losses()
     # without a trimap a network must see the whole portrait: it is shown pictures of the size that it is trained on
     settings = {} if network.needs_trimap else {"side": crop}
     torch.manual_seed(seed)
-    module = training.Matting(network.build(**settings), weights, plan)
+    module = training.Matting(network.build(**settings), weights, plan, own)
     composites = training.Composites(shards_of(table, dataset), list(grounds.values()), params, seed, cache)
     info = {
         "model": model,
@@ -97,7 +99,7 @@ def main(
         "backgrounds": len(grounds),
         "plan": vars(plan),
         "augmentation": vars(params),
-        "losses": vars(weights),
+        "losses": dict(weights) if network.own_losses else vars(weights),
     }
     folder = checkpoints or output / ".checkpoints"
     # a checkpoint is good for the same settings, pictures and versions only

@@ -11,7 +11,7 @@ import logging
 import os
 import tarfile
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,11 +20,11 @@ import lightning.pytorch as lightning
 import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset, Sampler
 from tqdm import tqdm
 
 from ldportrait import augment, pictures
+from ldportrait.models import losses as terms
 from ldportrait.shards import replacing
 
 CHECKPOINT = "last.ckpt"
@@ -179,7 +179,7 @@ def _tensor(picture: np.ndarray) -> torch.Tensor:
 
 @dataclass(frozen=True)
 class Losses:
-    """Weights of the losses; a weight of 0 leaves the loss out."""
+    """Weights of the small networks' losses; a weight of 0 leaves the loss out."""
 
     unknown: float = 1.0
     known: float = 0.0
@@ -187,49 +187,25 @@ class Losses:
     composition: float = 0.0
 
 
-def masked_mean(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """Mean of (B, C, H, W) values over the pixels of a (B, 1, H, W) mask of 0 and 1; 0 where the mask is empty."""
-    return (values * mask).sum() / (mask.sum() * values.shape[1]).clamp(min=1)
-
-
-def laplacian(alpha: torch.Tensor, true: torch.Tensor, levels: int = 4) -> torch.Tensor:
-    """L1 between Laplacian pyramids, sum over levels of 2^l |L_l(a) - L_l(a*)|, over the count of levels.
-
-    Niklaus and Liu 2018 and Hou and Liu 2019, with means in place of sums. The pyramid is linear, so that of the
-    difference is built.
-    """
-    taps = torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0], device=alpha.device, dtype=alpha.dtype) / 16
-    kernel = torch.outer(taps, taps)[None, None]
-    difference, total = alpha - true, 0.0
-    for level in range(levels):
-        padded = functional.pad(difference, (2, 2, 2, 2), mode="replicate")
-        coarse = functional.conv2d(padded, kernel, stride=2)
-        fine = functional.interpolate(coarse, size=difference.shape[-2:], mode="bilinear", align_corners=False)
-        total = total + 2**level * (difference - fine).abs().mean()
-        difference = coarse
-    return total / levels
-
-
 def losses(alpha: torch.Tensor, batch: Mapping[str, torch.Tensor], weights: Losses) -> dict[str, torch.Tensor]:
-    """Compute the losses whose weight is not 0, unweighted, of alpha (B, 1, H, W).
+    """Compute the small networks' losses whose weight is not 0, unweighted, of alpha (B, 1, H, W).
 
     `unknown`, `known`: mean |a - a*| over the trimap's regions (each by its own area, as ViTMatte, Yao et al. 2023).
-    `composition`: mean |a F + (1 - a) B - I| in the unknown region (Xu et al. 2017). With I = a* F + (1 - a*) B this is
-    |a - a*| |I - B| / a*, which has no value where a* is 0 and is noise where it is small: those pixels are left out.
+    `composition`: mean |a F + (1 - a) B - I| in the unknown region (Xu et al. 2017), where that can be told.
     """
     true = batch["alpha"]
-    unknown = ((batch["trimap"] - 0.5).abs() < 0.25).to(alpha.dtype)
+    unknown = terms.unknown_region(batch["trimap"]).to(alpha.dtype)
     error = (alpha - true).abs()
     parts = {}
     if weights.unknown:
-        parts["unknown"] = masked_mean(error, unknown)
+        parts["unknown"] = terms.masked_mean(error, unknown)
     if weights.known:
-        parts["known"] = masked_mean(error, 1 - unknown)
+        parts["known"] = terms.masked_mean(error, 1 - unknown)
     if weights.laplacian:
-        parts["laplacian"] = laplacian(alpha, true)
+        parts["laplacian"] = terms.laplacian(alpha, true)
     if weights.composition:
-        contrast = (batch["image"] - batch["background"]).abs() / true.clamp(min=0.1)
-        parts["composition"] = masked_mean(error * contrast, unknown * (true > 0.1))
+        composed, valued = terms.composition_error(alpha, true, batch["image"], batch["background"])
+        parts["composition"] = terms.masked_mean(composed, unknown * valued)
     return parts
 
 
@@ -263,17 +239,22 @@ class Plan:
 class Matting(lightning.LightningModule):
     """A network with its losses and optimiser; `rows` is the log, one row a step, and travels in the checkpoint."""
 
-    def __init__(self, network: nn.Module, weights: Losses, plan: Plan) -> None:
-        """Take what is trained, and how."""
+    def __init__(
+        self, network: nn.Module, weights: Losses | Mapping[str, float], plan: Plan, own: Callable | None = None
+    ) -> None:
+        """Take what is trained, and how; `own` losses with their weights are those of `models.Network.losses`."""
         super().__init__()
-        self.network, self.weights, self.plan = network, weights, plan
+        self.network, self.weights, self.plan, self.own = network, weights, plan, own
         self.rows: list[dict[str, float]] = []
 
     def training_step(self, batch: dict[str, torch.Tensor], _: int) -> torch.Tensor:
         """Return the weighted loss and note it; ValueError if it is not a number."""
         image = batch["image"].contiguous(memory_format=torch.channels_last)
-        parts = losses(self.network(image, batch["trimap"]), batch, self.weights)
-        total = sum(getattr(self.weights, name) * part for name, part in parts.items())
+        if self.own is None:
+            weights, parts = vars(self.weights), losses(self.network(image, batch["trimap"]), batch, self.weights)
+        else:
+            weights, parts = self.weights, self.own(self.network.predict_all(image, batch["trimap"]), batch)
+        total = sum(weights[name] * part for name, part in parts.items())
         values = {name: part.item() for name, part in parts.items()}
         if not np.isfinite(list(values.values())).all():
             raise ValueError(
@@ -405,7 +386,7 @@ def validate(module: Matting, composites: Composites, count: int) -> dict[str, f
     for index in range(count):
         sample = {name: tensor[None].to(module.device) for name, tensor in composites[index].items()}
         error = (network(sample["image"], sample["trimap"]) - sample["alpha"]).abs()
-        mask = (sample["trimap"] - 0.5).abs() < 0.25
+        mask = terms.unknown_region(sample["trimap"])
         whole += float(error.mean()) / count
         unknown, pixels = unknown + float(error[mask].sum()), pixels + int(mask.sum())
     return {"samples": count, "mad": whole, "unknown_mad": unknown / max(pixels, 1)}
