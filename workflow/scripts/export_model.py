@@ -79,7 +79,7 @@ def export(network: "torch.nn.Module", info: Mapping[str, object], path: Path) -
                 opset_version=OPSET,
                 input_names=list(example),
                 output_names=["alpha"],
-                dynamic_axes={name: free for name in (*example, "alpha")},
+                dynamic_axes=dict.fromkeys((*example, "alpha"), free),
             )
     except (torch.onnx.OnnxExporterError, RuntimeError) as error:
         raise ValueError(f"{info['model']} cannot be exported: {str(error).partition('Please feel')[0]}") from error

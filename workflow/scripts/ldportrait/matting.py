@@ -18,6 +18,7 @@ REACH, SMOOTH = 2, 3e-4  # the local linear model's radius in pixels, and the va
 SURE = 13  # levels, of 255: an alpha so near to 0 or 255 is taken as known in a trimap
 BAND = 0.01  # of the longer side: how far a trimap's unknown region is widened
 COLOUR_OVERLAP = 64
+FAINT = 5  # levels of alpha that show no person
 
 
 def shown_side(info: Mapping[str, object]) -> int:
@@ -129,12 +130,14 @@ def foreground(image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
 
 
 def blurred(image: np.ndarray, alpha: np.ndarray, share: float = 0.02, side: int = 512) -> np.ndarray:
-    """Show a picture (H, W, 3) without focus and without the person, whose alpha (H, W) is given: no colour of theirs glows.
+    """Show a picture (H, W, 3) out of focus and without the person whose alpha (H, W) is given.
 
-    What is behind the person is filled in from around. Blurred by a Gaussian of `share` of the longer side.
+    Only what shows no person at all counts, and goes on behind them, so that nothing of them glows. Blurred by a
+    Gaussian of `share` of the longer side.
     """
     small = pictures.fit(image, side).astype(np.float32)
-    away = 1 - cv2.resize(alpha, small.shape[1::-1], interpolation=cv2.INTER_AREA) / np.float32(255)
+    away = cv2.resize(alpha, small.shape[1::-1], interpolation=cv2.INTER_AREA) < FAINT
+    away = away.astype(np.float32)
     filled = images.unpremultiply(small * away[..., None], away)
     soft = cv2.GaussianBlur(filled, (0, 0), max(0.5, share * max(away.shape)))
     size = image.shape[1::-1]
