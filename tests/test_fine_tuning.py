@@ -1,13 +1,16 @@
 """A training that starts from a model: its weights, its settings, and no other network."""
 
 import json
+import re
 
 import pytest
 import torch
+import yaml
+from conftest import ROOT
 from safetensors.torch import load_file
 from test_train_matting import train, write_backgrounds, write_dataset
 
-from ldportrait import models
+from ldportrait import models, settings
 
 
 @pytest.fixture(scope="module")
@@ -44,3 +47,19 @@ def test_another_network_is_refused(place):
     with pytest.raises(FileNotFoundError, match="nowhere"):
         train(place / "own", place / "other", backgrounds=place / "grounds", initial=place / "nowhere")
     assert not (place / "other" / "model.json").exists()
+
+
+def test_the_documented_configuration_is_one(tmp_path, monkeypatch):
+    """The ten lines of docs/matting.md fit the schema, and ask for one training that starts from the model."""
+    monkeypatch.chdir(ROOT)
+    (text,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "matting.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert len(text.splitlines()) <= 10
+    given = yaml.safe_load(text)
+    (tmp_path / "image").mkdir()
+    (tmp_path / "alpha").mkdir()
+    given["external"]["own"]["root"] = str(tmp_path)
+    config = settings.complete(given, yaml.safe_load((ROOT / "config" / "schema.yaml").read_text(encoding="utf-8")))
+    settings.cross_check(config)
+    (training,) = settings.trainings(config)
+    assert training.variant == "own"
+    assert f"--initial {given['train']['initial']}" in settings.train_options(config, training.model)
