@@ -18,8 +18,8 @@ SIDE = 64
 LIMIT = 0.004
 SMALL = {  # network: settings, steps, learning rate
     "small-trimap": ({}, 450, 1e-2),
-    "small-free": ({"side": SIDE}, 450, 1e-2),
-    "portrait": ({"side": SIDE, "fine": SIDE}, 600, 1e-2),
+    "small-free": ({"side": SIDE}, 400, 1e-2),
+    "portrait": ({"side": SIDE, "fine": SIDE}, 1000, 1e-2),
 }
 
 
@@ -44,7 +44,7 @@ def test_a_small_network_learns_four_portraits_by_heart(name):
     torch.manual_seed(0)
     network = models.get(name).build(**settings).to(memory_format=torch.channels_last).train()
     optimiser = torch.optim.AdamW(network.parameters(), rate)
-    cycle = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=steps, pct_start=0.2)
+    cycle = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=steps, pct_start=0.1)
     for _ in range(steps):
         alpha = network(batch["image"], batch["trimap"])
         entropy = functional.binary_cross_entropy(alpha.clamp(1e-5, 1 - 1e-5), batch["alpha"])
