@@ -12,6 +12,7 @@ from ldportrait import commands
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
+    import torch
 
     from ldportrait.training import Shard
 
@@ -27,6 +28,9 @@ def main(
     backgrounds: Annotated[
         Path, typer.Option(help="What portraits are laid over: a folder of pictures, or a bank (its train split).")
     ] = Path("resources/bank"),
+    initial: Annotated[
+        Path | None, typer.Option(help="A model's folder whose weights and settings the training starts from.")
+    ] = None,
     checkpoints: Annotated[
         Path | None,
         typer.Option(help="Folder for checkpoints, so that a killed run goes on; else OUTPUT/.checkpoints."),
@@ -85,7 +89,9 @@ def main(
     # without a trimap a network must see the whole portrait: it is shown pictures of the size that it is trained on
     settings = {} if network.needs_trimap else {"side": crop}
     torch.manual_seed(seed)
-    module = training.Matting(network.build(**settings), weights, plan, own)
+    start, about = start_from(initial, model) if initial else (None, {})
+    settings = about.get("settings", settings)
+    module = training.Matting(start or network.build(**settings), weights, plan, own)
     composites = training.Composites(shards_of(table, dataset), list(grounds.values()), params, seed, cache)
     info = {
         "model": model,
@@ -101,6 +107,7 @@ def main(
         "augmentation": vars(params),
         "losses": dict(weights) if network.own_losses else vars(weights),
     }
+    info |= {"initial": about["sha256"]} if initial else {}
     folder = checkpoints or output / ".checkpoints"
     # a checkpoint is good for the same settings, pictures and versions only
     state = info | {"pictures": table.sha256.tolist(), "grounds": list(grounds), "torch": torch.__version__}
@@ -119,6 +126,16 @@ def main(
         models.save(module.network, output, info)
         shutil.rmtree(folder, ignore_errors=True)
         typer.echo(f"{output}: {len(module.rows)} steps on {len(table)} portraits, {info['seconds']} s")
+
+
+def start_from(folder: Path, model: str) -> "tuple[torch.nn.Module, dict[str, object]]":
+    """Load the model that a training starts from, and its description; ValueError if it is another network."""
+    from ldportrait import models
+
+    name = models.read_info(folder)["model"]
+    if name != model:
+        raise ValueError(f"The model in {folder} is a {name}, which a {model} cannot start from; use --model {name}.")
+    return models.load(folder)
 
 
 def part(dataset: Path, split: str, fraction: float, seed: int) -> "pd.DataFrame":
