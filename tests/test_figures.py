@@ -190,7 +190,15 @@ def test_models_draws_the_paired_difference():
 
 def test_capacity_has_a_tick_for_each_size(all_figures):
     axes = all_figures["capacity"].axes[0]
-    assert [label.get_text() for label in axes.get_xticklabels()] == ["50 %", "100 %"]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["50", "100"]
+
+
+def test_lines_of_capacity_are_named_by_what_differs(models):
+    more = pd.concat([models, models[models.variant == "refined"].assign(variant="p3m-10k")])
+    more = more[more.variant.isin(["refined", "p3m-10k"]) & (more.model == "small-trimap")]
+    legend = figures.capacity(more, ["sad"], "unknown").axes[0].get_legend()
+    assert [text.get_text().partition(" ")[0] for text in legend.get_texts()] == ["refined", "p3m-10k"]
+    assert figures.capacity(more[more.variant == "refined"], ["sad"], "unknown").axes[0].get_legend() is None
 
 
 def test_large_differences_get_a_logarithmic_axis(mattes):

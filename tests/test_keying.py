@@ -130,20 +130,23 @@ def test_the_table_by_hand():
     values = {"vlahos": [3.0, 5.0], "refined": [1.0, 1.0], "raw": [2.0, 0.0]}
     rows = made_up(values) + made_up({name: [0.0, v[1] / 255] for name, v in values.items()}, "colour")
     numbers, table = tables_keying.of_keying(pd.DataFrame(rows, columns=scores.KEYING), "A note.")
-    assert [row[:3] for row in table.rows] == [["s", "whole", name] for name in values]
+    assert [row[:2] for row in table.rows] == [["s", name] for name in values]
+    assert table.headings == ["set", "method", "SAD", "Colour", "Δ SAD"]
     found = numbers[numbers.attribute == "all"].set_index(["method", "metric"])
     vlahos = found.loc[("vlahos", "sad")]
     assert (vlahos["mean"], vlahos.low, vlahos.high, vlahos["items"]) == (4, 3, 5, 2)
     assert (vlahos.difference, vlahos.difference_low, vlahos.difference_high) == (3, 2, 4)
     assert found.loc[("vlahos", "colour"), "mean"] == pytest.approx(2.5)
-    assert table.rows[0][3:] == ["4.0 ± 1.0", "2.50 ± 2.50", "+3.0 ± 1.0"]  # two digits of the smallest half
-    assert table.rows[1][5] == "–"
+    assert table.rows[0][2:] == ["4", "2.5", "+2.00 to +4.00"]
+    assert table.rows[2][2:] == ["1", "0.0000", "−1.00 to +1.00"]
+    assert table.rows[1][4] == ""
     assert not table.bold  # refined and raw have one mean in SAD; raw is always 0 in colour, refined on one of two
     assert table.note.endswith("A note.")
     by_hair = numbers[numbers.attribute == "hair_style"]
     assert set(by_hair.value) == {"bob"}
     text = tables.markdown(table)
-    assert "Δ SAD to refined" in text
+    assert "Δ SAD |" in text
+    assert "less that of refined" in text
 
 
 def test_unpaired_scores_are_refused():

@@ -353,6 +353,7 @@ def test_the_three_tables_agree(written):
     tex = written.with_suffix(".tex").read_text(encoding="utf-8")
     lines = [line for line in tex.splitlines() if line.endswith(r"\\") and "multicolumn" not in line]
     back = {r"\dag{}": "†", r"\ddag{}": "‡", r"\S{}": "§", r"\P{}": "¶", r"$\pm$": "±", r"\_": "_", "--": "–"}
+    back |= {r"\textbar{}": "|"}
     for old, new in back.items():
         lines = [line.replace(old, new) for line in lines]
     cells = [[cell.strip() for cell in line.removesuffix(r"\\").split(" & ")] for line in lines]

@@ -238,6 +238,13 @@ def test_latex_is_escaped_and_ruled():
     assert {line.count(" & ") for line in body} == {2}
 
 
+def test_latex_of_bars_and_brackets():
+    """In text a bar would print as a dash, and a bracket after a line break be taken for its option."""
+    text = tables.latex(tables.Table(["|F|"], [["[a]"]]))
+    assert "\\textbar{}F\\textbar{}" in text
+    assert "{[}a]" in text
+
+
 @pytest.mark.skipif(not shutil.which("pdflatex"), reason="pdflatex is not installed")
 def test_latex_compiles(tmp_path):
     text = "\\documentclass{article}\\usepackage{booktabs}\\begin{document}" + tables.latex(variants_table())

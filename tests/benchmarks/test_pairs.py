@@ -282,3 +282,11 @@ def test_the_page_says_what_the_modules_say(name):
     assert f"`{module.PROTOCOL}`" in row
     assert module.KIND in row
     assert all(str(count) in row for count in module.COUNTS.values())
+
+
+def test_a_link_to_itself_is_a_missing_file(tmp_path):
+    trees.paired(tmp_path, "ppm-100")
+    (tmp_path / "matte" / "x_a3.jpg").unlink()
+    (tmp_path / "matte" / "x_a3.jpg").symlink_to("x_a3.jpg")
+    with pytest.raises(FileNotFoundError, match=r"matte/x_a3\.\* is missing"):
+        benchmarks.get("ppm-100").items(tmp_path, counts={})

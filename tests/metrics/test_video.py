@@ -24,6 +24,17 @@ def test_dtssd_by_hand():
     assert video.dtssd(pred, true) == pytest.approx(0.2 / 3)
 
 
+@pytest.mark.parametrize("size", [(1, 1), (1, 7), (3, 5), (9, 11), (50, 61)])
+def test_dtssd_of_bytes_is_exact_in_small_frames(size):
+    """By integers; frames that turn over give differences up to 510."""
+    pred, true = np.random.default_rng(1).integers(0, 256, (2, 4, *size))
+    pred[::2], true[::2] = 255, 0
+    change = np.diff(pred - true, axis=0)
+    exact = np.sqrt((change**2).mean(axis=(1, 2))) / 255
+    found = video.dtssd_frames(pred.astype(np.uint8), true.astype(np.uint8))
+    np.testing.assert_allclose(found, exact, rtol=1e-12)
+
+
 def test_the_first_frame_counts_as_zero_where_asked():
     true = np.full((4, 2, 2), 51, np.uint8)
     pred = true.copy()

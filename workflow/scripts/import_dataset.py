@@ -1,5 +1,6 @@
 """Make a data set of this workflow's form from another data set: pictures with alpha in a folder, or a public one."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -65,7 +66,10 @@ def main(
 
     Where it has pictures and mattes alone, the foreground's colour is estimated.
     """
-    source = benchmarks.get(benchmark)
+    for word in (run, name):
+        if not re.fullmatch(r"[a-z0-9-]+", word):
+            raise ValueError(f"The name {word!r} must match [a-z0-9-]+: ids begin with it, and tars cut them at a dot.")
+    source = benchmarks.get(benchmark, "image")
     samples = source.items(root, split)
     metadata = datasets.write(items(source, samples, run, name), output, name, run=run, shard_size=shard_size)
     typer.echo(f"{output}: {len(metadata)} portraits of {root}")

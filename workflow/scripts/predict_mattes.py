@@ -49,8 +49,8 @@ def main(
     needs_trimap = models.get(info["model"]).needs_trimap
     common = {"run": run, "model": info["model"], "variant": info["variant"], "fraction": round(info["fraction"])}
     common |= {"seed": info["seed"], "benchmark": benchmark}
-    output.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(dir=output, prefix=".new-"))
+    output.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(dir=output.parent, prefix=f".{output.name}-"))
     try:
         rows = []
         for sample in tqdm(samples, desc="predicting", unit="picture", disable=None):
@@ -63,6 +63,7 @@ def main(
             size = {"width": alpha.shape[1], "height": alpha.shape[0], "seconds": seconds}
             digest = hashlib.sha256((scratch / name).read_bytes()).hexdigest()
             rows.append(common | {"item": sample.item, "path": name, "sha256": digest} | size)
+        output.mkdir(exist_ok=True)
         (output / TABLE).unlink(missing_ok=True)  # the table comes last and says that all pictures are there
         for row in rows:
             os.replace(scratch / row["path"], output / row["path"])

@@ -502,6 +502,7 @@ def capacity(table: pd.DataFrame, metrics: Sequence[str], region: str, note: str
         for model, rows in table.groupby("model", sort=False)
         for variant in scores.in_order(rows.variant)
     ]
+    names = _told_apart(series)
     fractions = sorted(table.fraction.unique())
     columns = min(2, len(metrics))
     rows = -(-len(metrics) // columns)
@@ -517,12 +518,13 @@ def capacity(table: pd.DataFrame, metrics: Sequence[str], region: str, note: str
             axes.axis("off")
             continue
         for index, (model, variant) in enumerate(series):
-            _capacity_line(axes, table, model, variant, metrics[number], region, fractions, index, len(series) > 1)
+            _capacity_line(axes, table, model, variant, metrics[number], region, fractions, index, names)
+        _capacity_legend(axes, len(series))
         axes.set_title(scores.METRICS[metrics[number]].title)
         if number + columns >= len(metrics):
-            axes.set_xlabel("share of the data set")
+            axes.set_xlabel("share of the data set, %")
         axes.set_xscale("log", base=2)
-        axes.set_xticks(fractions, [f"{fraction} %" for fraction in fractions])
+        axes.set_xticks(fractions, [f"{fraction}" for fraction in fractions])
         axes.xaxis.set_minor_locator(matplotlib.ticker.NullLocator())
         axes.set_xlim(fractions[0] / 1.15, fractions[-1] * 1.15)
         axes.yaxis.set_major_locator(matplotlib.ticker.MaxNLocator(4))
@@ -539,7 +541,7 @@ def _capacity_line(
     region: str,
     fractions: Sequence[int],
     index: int,
-    named: bool,
+    names: Sequence[str],
 ) -> None:
     colour = COLOURS.get(variant, INK)
     found = {}
@@ -555,26 +557,38 @@ def _capacity_line(
     axes.fill_between(
         x, [e.low for e in found.values()], [e.high for e in found.values()], color=colour, alpha=0.15, linewidth=0
     )
-    style = MODEL_STYLES[index % len(MODEL_STYLES)]
+    law = scores.capacity_law(table, metric, region, model=model, variant=variant)
+    fits = law is not None and law.fits
     axes.plot(
         x,
         [e.mean for e in found.values()],
         color=colour,
-        linestyle=style,
+        linestyle=MODEL_STYLES[index % len(MODEL_STYLES)],
         marker=MARKERS.get(variant, "o"),
         markersize=3.5,
+        label=f"{names[index]} ∝ n$^{{−{law.exponent:.2f}}}$".strip() if fits else names[index],
     )
-    law = scores.capacity_law(table, metric, region, model=model, variant=variant)
-    if law is not None and law.fits:
+    if fits:
         shares = np.geomspace(x[0], x[-1], 32)
         axes.plot(shares, law.scale * (shares / 100) ** -law.exponent, ":", color=GREY, linewidth=0.9, zorder=1)
-        text = f"∝ n$^{{−{law.exponent:.2f}}}$"
-        axes.annotate(text, (0.97, 0.95), xycoords="axes fraction", ha="right", va="top", fontsize=6, color=GREY)
-    if named:
-        label = f"{model}, {variant}"
-        axes.annotate(
-            label, (x[-1], found[x[-1]].mean), (-2, 4), textcoords="offset points", ha="right", fontsize=6, color=colour
-        )
+
+
+def _told_apart(series: Sequence[tuple[str, str]]) -> list[str]:
+    """Names of (model, variant) pairs by what differs between them; empty for a single one."""
+    differ = [len(set(words)) > 1 for words in zip(*series, strict=True)]
+    return [", ".join(word for word, named in zip(pair, differ, strict=True) if named) for pair in series]
+
+
+def _capacity_legend(axes: Axes, lines: int) -> None:
+    """The lines' names and laws at the top right, where falling curves leave room, and a line's height more of it."""
+    handles, labels = axes.get_legend_handles_labels()
+    kept = [(handle, label) for handle, label in zip(handles, labels, strict=True) if label]
+    if not kept:
+        return
+    low, high = axes.get_ylim()
+    axes.set_ylim(low, high + 0.1 * lines * (high - low))
+    style = {"fontsize": 6, "handlelength": 2.4 if lines > 1 else 0, "borderpad": 0, "labelspacing": 0.2}
+    axes.legend(*zip(*kept, strict=True), loc="upper right", markerscale=0.8 if lines > 1 else 0, **style)
 
 
 @styled

@@ -36,6 +36,8 @@ TEX = str.maketrans(
         "‡": r"\ddag{}",
         "§": r"\S{}",
         "¶": r"\P{}",
+        "|": r"\textbar{}",
+        "[": "{[}",  # at the start of a row it would be an option of the line break before it
     }
 )
 
@@ -242,7 +244,7 @@ def of_study(table: pd.DataFrame, note: str = "") -> tuple[pd.DataFrame, Table]:
         for name, line in zip(names, means, strict=True):
             whole = found.loc[name, columns[0][0], "sad"]
             falls = [f"{whole.fall_mean:.1f}", f"{whole.fall_worst:.1f}"] if name != "raw" else ["", ""]
-            rows.append([f"{severity:g}", name, *map(_three_digits, line), *[text.replace("-", "−") for text in falls]])
+            rows.append([f"{severity:g}", name, *map(three_digits, line), *[text.replace("-", "−") for text in falls]])
             if whole.pictures < most:
                 fewer.append(
                     f"{name} at {severity:g}: the first {int(whole.pictures)}, whose raw SAD is {whole.raw:.3g}"
@@ -255,7 +257,8 @@ def of_study(table: pd.DataFrame, note: str = "") -> tuple[pd.DataFrame, Table]:
     return numbers.reset_index(), Table(headings, rows, 2, frozenset(bold), frozenset(rules - {0}), words)
 
 
-def _three_digits(value: float) -> str:
+def three_digits(value: float) -> str:
+    """Write a value with three digits that count, a dash if it is NaN."""
     return "–" if math.isnan(value) else f"{value:.3g}" if 0.001 <= abs(value) < 1000 else f"{value:.4f}"
 
 

@@ -1,16 +1,16 @@
 """The keying study's table: the errors of each method on each set, and by what is known of the subjects."""
 
-from collections.abc import Iterable, Sequence
-
 import numpy as np
 import pandas as pd
 
 from ldportrait import scores
-from ldportrait.tables import Table, decimals, plus_minus
+from ldportrait.tables import Table, three_digits
 
 REFERENCE = "refined"  # paired differences are to it
 ATTRIBUTES = ("hair_style", "hair_colour", "clothes")
 BY_ATTRIBUTE = ("sad", "colour")  # metrics of the breakdown, in the whole picture
+SHOWN = ("sad", "mse", "grad", "conn", "colour")  # metrics of the table
+MARKS = {"whole": "", "unknown": ", u"}  # what a heading has for the region
 
 
 def summary(table: pd.DataFrame) -> pd.DataFrame:
@@ -73,47 +73,52 @@ def winner(wide: pd.DataFrame) -> str | None:
 
 
 def of_keying(table: pd.DataFrame, note: str = "") -> tuple[pd.DataFrame, Table]:
-    """The numbers of `summary`, and the table of all subjects by set, region and method."""
+    """The numbers of `summary`, and the table of all subjects by set and method: a column a metric and region."""
     numbers = summary(table)
     shown = numbers[numbers.attribute == "all"]
-    metrics = list(dict.fromkeys(table.metric))
-    digits = {name: decimals((part.high - part.low) / 2) for name, part in shown.groupby("metric")}
+    columns = [
+        (region, metric)
+        for region in MARKS
+        for metric in SHOWN
+        if ((shown.region == region) & (shown.metric == metric)).any()
+    ]
     rows, bold, rules = [], set(), set()
-    for (name, region), group in shown.groupby(["set", "region"], sort=False):
-        part = table[(table["set"] == name) & (table.region == region)]
-        best = {metric: winner(by_item(part[part.metric == metric], metric)) for metric in metrics}
+    for name, group in shown.groupby("set", sort=False):
+        best = [_best(table, name, *column) for column in columns]
         rules.add(len(rows))
-        for method, line in group.groupby("method", sort=False):
-            bold |= {(len(rows), 3 + place) for place, metric in enumerate(metrics) if best[metric] == method}
-            rows.append([name, region, method, *_cells(line, metrics, digits)])
-    heads = [scores.KEYING_METRICS[metric].title for metric in metrics]
-    headings = ["set", "region", "method", *heads, f"Δ {scores.METRICS['sad'].label} to {REFERENCE}"]
+        for method, lines in group.groupby("method", sort=False):
+            found = lines.set_index(["region", "metric"])
+            bold |= {(len(rows), 2 + place) for place, winning in enumerate(best) if winning == method}
+            means = [three_digits(found.at[column, "mean"]) for column in columns]
+            rows.append([name, method, *means, _gap(found.loc[("whole", "sad")])])
+    heads = [scores.KEYING_METRICS[metric].label + MARKS[region] for region, metric in columns]
+    headings = ["set", "method", *heads, f"Δ {scores.METRICS['sad'].label}"]
     sentences = [_words(table), note]
-    return numbers, Table(headings, rows, 3, frozenset(bold), frozenset(rules - {0}), " ".join(filter(None, sentences)))
+    return numbers, Table(headings, rows, 2, frozenset(bold), frozenset(rules - {0}), " ".join(filter(None, sentences)))
 
 
-def _cells(line: pd.DataFrame, metrics: Sequence[str], digits: dict[str, int]) -> Iterable[str]:
-    by_metric = line.set_index("metric")
-    for metric in metrics:
-        row = by_metric.loc[metric]
-        yield plus_minus(row["mean"], (row.high - row.low) / 2, digits[metric])
-    row = by_metric.loc["sad"]
+def _best(table: pd.DataFrame, name: str, region: str, metric: str) -> str | None:
+    """The `winner` on a set."""
+    return winner(by_item(table[(table["set"] == name) & (table.region == region) & (table.metric == metric)], metric))
+
+
+def _gap(row: pd.Series) -> str:
+    """The interval of the paired difference to REFERENCE; empty for that itself."""
     if "difference" not in row or np.isnan(row.difference):
-        yield "–"
-    else:
-        half = (row.difference_high - row.difference_low) / 2
-        yield plus_minus(row.difference, half, digits["sad"], signed=True)
+        return ""
+    return f"{row.difference_low:+.2f} to {row.difference_high:+.2f}".replace("-", "−")
 
 
 def _words(table: pd.DataFrame) -> str:
     counts = table.groupby("set", sort=False).item.nunique()
     pictures = " and ".join(f"{count} {name}" for name, count in counts.items())
     return (
-        f"Mean ± half the 95 % bootstrap interval over {pictures}. Unknown: the fractional true alpha, widened by 1 % "
-        "of the picture's side. Colour: mean |F − F*| in levels of 255, weighted by the true alpha; that of a green "
+        f"Means over {pictures}. SAD, Grad and Conn in thousands, MSE in thousandths; u: the unknown region, which is "
+        "the fractional true alpha, widened by 1 % of the picture's side. "
+        "Colour: mean |F − F*| in levels of 255, weighted by the true alpha; that of a green "
         "shot has the wall's light in it. Plain: the key clipped to 0 and 1, without core matte. Triangulation has a "
         "second shot before a blue wall and knows both walls, and is no rival. Bold: better than each other method, "
-        "by a paired 95 % interval without 0. Δ: paired difference to refined; above 0 is worse. "
+        "by a paired 95 % bootstrap interval without 0. Δ: that interval of SAD less that of refined, above 0 worse. "
         "Keyed mattes come from rendered or composed shots, raw ones from the exact matte, damaged in imitation of "
         "LayerDiffuse."
     )

@@ -34,7 +34,7 @@ def items(root: Path, split: str = "test") -> list[pairs.Sample] | list[bank.Sam
 
     Raises FileNotFoundError for a folder or a picture's partner that is missing, ValueError for no pictures at all.
     """
-    pairs.require_root(root, TITLE)
+    pairs.require_root(root, "your data set")
     home = Path(root, split)
     if not home.is_dir():
         if split != "test":

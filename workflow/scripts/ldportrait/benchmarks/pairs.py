@@ -106,7 +106,9 @@ def pictures(place: Path) -> dict[str, Path]:
     found = {}
     for entry in sorted(os.scandir(place), key=lambda entry: entry.name):
         stem, suffix = os.path.splitext(entry.name)
-        if entry.name.startswith(".") or suffix.lower() not in SUFFIXES or not entry.is_file():
+        if entry.name.startswith(".") or suffix.lower() not in SUFFIXES:
+            continue
+        if not Path(entry.path).is_file():  # entry.is_file() fails on a link to itself
             continue
         if stem in found:
             raise ValueError(f"{place} has both {found[stem].name} and {entry.name}; only one of them can be meant.")
