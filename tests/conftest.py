@@ -99,3 +99,14 @@ def finished(tmp_path: Path) -> tuple[Path, Path]:
     config = small_config()
     finish(config, tmp_path / "work")
     return write_config(config, tmp_path / "bank.yaml"), tmp_path / "work"
+
+
+@pytest.fixture
+def one_thread():
+    """Small networks on a busy machine: several threads wait for each other, hundreds of times as long as they work."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torch.nn import functional
 
 from ldportrait.layerdiffuse.decoder import TransparentDecoder, decode
-from ldportrait.layerdiffuse.weights import load_strictly
+from ldportrait.weights import load_strictly
 
 PUBLISHED = {
     name: tuple(shape)

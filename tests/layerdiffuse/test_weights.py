@@ -14,7 +14,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from ldportrait.layerdiffuse.files import digest
-from ldportrait.layerdiffuse.weights import load_attention, load_strictly, open_weights
+from ldportrait.layerdiffuse.weights import load_attention
+from ldportrait.weights import load_strictly, open_weights
 
 RANK = 4
 # SDXL's original code -> diffusers, and the transformer layers there

@@ -162,9 +162,7 @@ def warped(
     `corner` is the window's top row and left column, `side` its size. Of the portrait, only the box that is seen is
     worked on. Where the picture gets smaller it is first shrunk by areas, so that hair does not alias.
     """
-    back = (
-        np.linalg.inv(matrix) * side / crop
-    )  # from the sample to the portrait, both seen from the centre
+    back = np.linalg.inv(matrix) * side / crop  # from the sample to the portrait, both seen from the centre
     centre = np.array([corner[1], corner[0]]) + (side - 1) / 2
     reach = np.abs(back).sum(1) * crop / 2 + 2
     low = np.maximum(np.floor(centre - reach), 0).astype(int)

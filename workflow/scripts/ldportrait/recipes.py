@@ -138,7 +138,7 @@ def scheduler(optimiser: torch.optim.Optimizer, plan: Plan) -> torch.optim.lr_sc
     """Make the plan's schedule, by step: one cycle (Smith and Topin 2019), or as `factor` says."""
     if plan.schedule == "one-cycle":
         rates = [group["lr"] for group in optimiser.param_groups]
-        return torch.optim.lr_scheduler.OneCycleLR(
-            optimiser, rates, total_steps=plan.steps, pct_start=plan.warm_up
-        )
+        rising = plan.warm_up * plan.steps
+        share = plan.warm_up if rising != 1 else 1.001 / plan.steps  # of one step exactly, torch divides by zero
+        return torch.optim.lr_scheduler.OneCycleLR(optimiser, rates, total_steps=plan.steps, pct_start=share)
     return torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: factor(step, plan))

@@ -32,12 +32,12 @@ from lightning.pytorch.plugins.environments import (
 )
 from safetensors.torch import load_file, save_file
 from torch import nn
-from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, Dataset, Sampler
 from tqdm import tqdm
 
 from ldportrait import augment, pictures, recipes
+from ldportrait.models import losses as terms
 from ldportrait.recipes import Plan
 from ldportrait.shards import replacing
 
@@ -87,6 +87,7 @@ class Composites(Dataset):
     ) -> None:
         """Take the shards, the pictures to lay portraits over, and the sample that index 0 stands for."""
         self.shards, self.backgrounds, self.seed, self.start = shards, backgrounds, seed, start
+        self.given = params
         self.shrink = params.scale_low if params.scale_low >= 2 else 1.0
         self.params = replace(
             params, scale_low=params.scale_low / self.shrink, scale_high=params.scale_high / self.shrink
@@ -188,7 +189,9 @@ def read(shard: Shard) -> Iterator[tuple[str, bytes]]:
     import webdataset
 
     wanted = set(shard.ids)
-    pipeline = webdataset.WebDataset([str(shard.tar)], shardshuffle=False, empty_check=False)
+    # every process reads the whole shard: which samples are whose is the sampler's to say
+    whole = {"nodesplitter": None, "workersplitter": None, "shardshuffle": False, "empty_check": False}
+    pipeline = webdataset.WebDataset([str(shard.tar)], **whole)
     try:
         for sample in pipeline.select(lambda sample: sample["__key__"] in wanted):
             wanted.remove(sample["__key__"])
@@ -241,7 +244,7 @@ def floats(batch: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 @dataclass(frozen=True)
 class Losses:
-    """Weights of the losses; a weight of 0 leaves the loss out."""
+    """Weights of the small networks' losses; a weight of 0 leaves the loss out."""
 
     unknown: float = 1.0
     known: float = 0.0
@@ -249,49 +252,25 @@ class Losses:
     composition: float = 0.0
 
 
-def masked_mean(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """Mean of (B, C, H, W) values over the pixels of a (B, 1, H, W) mask of 0 and 1; 0 where the mask is empty."""
-    return (values * mask).sum() / (mask.sum() * values.shape[1]).clamp(min=1)
-
-
-def laplacian(alpha: torch.Tensor, true: torch.Tensor, levels: int = 4) -> torch.Tensor:
-    """L1 between Laplacian pyramids, sum over levels of 2^l |L_l(a) - L_l(a*)|, over the count of levels.
-
-    Niklaus and Liu 2018 and Hou and Liu 2019, with means in place of sums. The pyramid is linear, so that of the
-    difference is built.
-    """
-    taps = torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0], device=alpha.device, dtype=alpha.dtype) / 16
-    kernel = torch.outer(taps, taps)[None, None]
-    difference, total = alpha - true, 0.0
-    for level in range(levels):
-        padded = functional.pad(difference, (2, 2, 2, 2), mode="replicate")
-        coarse = functional.conv2d(padded, kernel, stride=2)
-        fine = functional.interpolate(coarse, size=difference.shape[-2:], mode="bilinear", align_corners=False)
-        total = total + 2**level * (difference - fine).abs().mean()
-        difference = coarse
-    return total / levels
-
-
 def losses(alpha: torch.Tensor, batch: Mapping[str, torch.Tensor], weights: Losses) -> dict[str, torch.Tensor]:
-    """Compute the losses whose weight is not 0, unweighted, of alpha (B, 1, H, W).
+    """Compute the small networks' losses whose weight is not 0, unweighted, of alpha (B, 1, H, W).
 
     `unknown`, `known`: mean |a - a*| over the trimap's regions (each by its own area, as ViTMatte, Yao et al. 2023).
-    `composition`: mean |a F + (1 - a) B - I| in the unknown region (Xu et al. 2017). With I = a* F + (1 - a*) B this is
-    |a - a*| |I - B| / a*, which has no value where a* is 0 and is noise where it is small: those pixels are left out.
+    `composition`: mean |a F + (1 - a) B - I| in the unknown region (Xu et al. 2017), where that can be told.
     """
     true = batch["alpha"]
-    unknown = ((batch["trimap"] - 0.5).abs() < 0.25).to(alpha.dtype)
+    unknown = terms.unknown_region(batch["trimap"]).to(alpha.dtype)
     error = (alpha - true).abs()
     parts = {}
     if weights.unknown:
-        parts["unknown"] = masked_mean(error, unknown)
+        parts["unknown"] = terms.masked_mean(error, unknown)
     if weights.known:
-        parts["known"] = masked_mean(error, 1 - unknown)
+        parts["known"] = terms.masked_mean(error, 1 - unknown)
     if weights.laplacian:
-        parts["laplacian"] = laplacian(alpha, true)
+        parts["laplacian"] = terms.laplacian(alpha, true)
     if weights.composition:
-        contrast = (batch["image"] - batch["background"]).abs() / true.clamp(min=0.1)
-        parts["composition"] = masked_mean(error * contrast, unknown * (true > 0.1))
+        composed, valued = terms.composition_error(alpha, true, batch["image"], batch["background"])
+        parts["composition"] = terms.masked_mean(composed, unknown * valued)
     return parts
 
 
@@ -308,13 +287,13 @@ class Matting(lightning.LightningModule):
     def __init__(
         self,
         network: nn.Module,
-        weights: Mapping[str, float],
+        weights: Losses | Mapping[str, float],
         plan: Plan,
         own: Callable | None = None,
         seed: int = 0,
         inspection: Path | None = None,
     ) -> None:
-        """Take what is trained, and how; `own` and its weights, as `models.Network.losses` gives them, for the large.
+        """Take what is trained, and how; `own` losses with their weights are those of `models.Network.losses`.
 
         Batches without a finite loss are written to the folder `inspection`, if there is one.
         """
@@ -329,6 +308,7 @@ class Matting(lightning.LightningModule):
         self.best: dict[str, float] = {}
         self.skipped = self.in_a_row = 0
         self._parts: list[dict[str, float]] = []  # of the batches of a step that is not over yet
+        self._before: list[torch.Tensor] = []  # the network's buffers before a batch whose loss is not finite
         self._finite = True
 
     @property
@@ -355,17 +335,23 @@ class Matting(lightning.LightningModule):
         before = [buffer.clone() for buffer in self.network.buffers()]
         image = batch["image"].contiguous(memory_format=torch.channels_last)
         if self.own is None:
-            parts = losses(self.network(image, batch["trimap"]), batch, Losses(**self.weights))
+            weights, parts = vars(self.weights), losses(self.network(image, batch["trimap"]), batch, self.weights)
         else:
-            parts = self.own(self.network.predict_all(image, batch["trimap"]), batch)
-        total = sum(self.weights[name] * part for name, part in parts.items())
+            weights, parts = self.weights, self.own(self.network.predict_all(image, batch["trimap"]), batch)
+        total = sum(weights[name] * part for name, part in parts.items())
         self._parts.append({"loss": total.item(), **{name: part.item() for name, part in parts.items()}})
         if not all(map(math.isfinite, self._parts[-1].values())):
-            for buffer, value in zip(self.network.buffers(), before, strict=True):
-                buffer.copy_(value)  # what batch normalisation made of the batch
+            self._before = before
             self._set_aside(batch)
             total = total * math.nan
         return total
+
+    def on_after_backward(self) -> None:
+        """Take back what batch normalisation made of a batch without a finite loss."""
+        if self._before:
+            for buffer, value in zip(self.network.buffers(), self._before, strict=True):
+                buffer.copy_(value)
+            self._before = []
 
     def on_before_optimizer_step(self, _: torch.optim.Optimizer) -> None:
         """Drop gradients that are not finite, so that the step changes nothing."""
@@ -480,13 +466,15 @@ class Checkpoints(lightning.Callback):
 
     def _validate(self, module: Matting) -> None:
         """Measure the network, note it in the log, and keep its weights if it is the best so far."""
-        found = validate(module, self.held_out.composites, self.held_out.count)
+        found = validate(module, self.held_out)
         module.train()
         module.rows[-1] |= {f"val_{name}": found[name] for name in ("mad", "unknown_mad")}
         if found["mad"] < module.best.get("mad", math.inf):
             module.best = {"step": module.rows[-1]["step"], "mad": found["mad"], "unknown_mad": found["unknown_mad"]}
             with replacing(self.best) as temporary:
-                save_file({name: tensor.contiguous() for name, tensor in module.trained.state_dict().items()}, temporary)
+                save_file(
+                    {name: tensor.contiguous() for name, tensor in module.trained.state_dict().items()}, temporary
+                )
 
     def _save(self, trainer: lightning.Trainer) -> None:
         """Save a checkpoint under its name when it is whole; every process takes part."""
@@ -536,9 +524,10 @@ def fit(
     plan = module.plan
     if plan.gpus > torch.cuda.device_count():
         raise ValueError(f"{plan.gpus} GPUs are asked for, but torch finds {torch.cuda.device_count()}; use --gpus 0.")
-    if plan.validate_every and (held_out is None or not held_out.count or not held_out.composites.count):
-        raise ValueError("validate_every asks for validation, but the data set has no val portraits to validate on.")
+    if plan.validate_every and held_out is None:
+        raise ValueError("validate_every asks for validation, but there are no val portraits, or validation is 0.")
     _quiet()
+    cv2.setNumThreads(1)  # its threads would not survive the fork of a worker, which would wait for them forever
     digest = hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()
     keeper = Checkpoints(checkpoints, digest, plan.checkpoint_every, held_out)
     start = keeper.found()
@@ -624,14 +613,14 @@ def _quiet() -> None:
 
 
 @torch.inference_mode()
-def validate(module: Matting, composites: Composites, count: int) -> dict[str, float]:
-    """Measure a network on the first `count` composites: mean |a - a*| overall and in the unknown region."""
-    network = module.trained.eval()
+def validate(module: Matting, held_out: HeldOut) -> dict[str, float]:
+    """Measure a network on held-out composites: mean |a - a*| overall and in the unknown region."""
+    network, count = module.trained.eval(), held_out.count
     whole, unknown, pixels = 0.0, 0.0, 0.0
     for index in range(count):
-        sample = {name: tensor[None].to(module.device) for name, tensor in composites[index].items()}
+        sample = {name: tensor[None].to(module.device) for name, tensor in held_out.composites[index].items()}
         error = (network(sample["image"], sample["trimap"]) - sample["alpha"]).abs()
-        mask = (sample["trimap"] - 0.5).abs() < 0.25
+        mask = terms.unknown_region(sample["trimap"])
         whole += float(error.mean()) / count
         unknown, pixels = unknown + float(error[mask].sum()), pixels + int(mask.sum())
     return {"samples": count, "mad": whole, "unknown_mad": unknown / max(pixels, 1)}

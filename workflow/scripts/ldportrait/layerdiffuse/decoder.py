@@ -11,7 +11,7 @@ import torch
 from diffusers.models.unets.unet_2d_blocks import UNetMidBlock2D, get_down_block, get_up_block
 from torch import nn
 
-from ldportrait.layerdiffuse.weights import load_strictly
+from ldportrait.weights import load_strictly
 
 WIDTHS = (32, 32, 64, 128, 256, 512, 512)
 HEAD = 8  # channels of an attention head

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from ldportrait.layerdiffuse.decoder import check_sizes
-from ldportrait.layerdiffuse.weights import load_strictly
+from ldportrait.weights import load_strictly
 
 # (channels in, channels out, stride)
 CONVOLUTIONS = (

@@ -1,25 +1,19 @@
-"""The published weights: reading them, and the change of SDXL's attention in the forms that it is published in.
-
-Only safetensors files are read, nothing is unpickled. A file whose SHA-256 is known is checked before it is read.
-"""
+"""The published change of SDXL's attention, in the forms that it is published in."""
 
 import json
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TypeVar
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import nn
 
-from ldportrait.layerdiffuse.files import digest
+from ldportrait.weights import open_weights
 
 PROJECTION = re.compile(
     r"((?:down_blocks\.\d+|mid_block|up_blocks\.\d+)\.attentions\.\d+\..+\.attn[12])\.(to_q|to_k|to_v|to_out\.0)"
 )
 LAYERS = 3  # attention blocks and a resampler per level, in the numbering of SDXL's original code
-PICKLES = (b"\x80", b"PK\x03\x04")  # how a pickle, and torch's zip of one, begin
 ADAPTER = "lora_adapter_metadata"  # where diffusers keeps peft's configuration in a file
 ENDINGS = {  # how a style's keys end, and what the tensor is; the module's name goes before
     "Forge": {".weight::lora::0": "up", ".weight::lora::1": "down"},
@@ -28,48 +22,6 @@ ENDINGS = {  # how a style's keys end, and what the tensor is; the module's name
     "diffusers": {"_lora.up.weight": "up", "_lora.down.weight": "down"},
     "full deltas": {".weight": "delta"},
 }
-
-Network = TypeVar("Network", bound=nn.Module)
-
-
-def open_weights(path: Path | str, sha256: str | None = None) -> safe_open:
-    """Open a safetensors file, a context manager, checked against its SHA-256 where that is given.
-
-    Raises FileNotFoundError, or ValueError for another SHA-256 or another kind of file, whatever its name.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"There are no weights at {path}.")
-    if sha256 is not None and (found := digest(path)) != sha256.lower():
-        raise ValueError(f"{path} is not the expected file: its SHA-256 is {found}, expected {sha256}.")
-    try:
-        return safe_open(path, framework="pt", device="cpu")
-    except SafetensorError as error:
-        with path.open("rb") as stream:
-            pickled = stream.read(4).startswith(PICKLES)
-        kind = "a pickle, which is never loaded" if pickled else f"not a safetensors file ({error})"
-        raise ValueError(f"{path} is {kind}; weights must be safetensors.") from error
-
-
-def load_strictly(module: Network, path: Path | str, sha256: str | None = None) -> Network:
-    """Give a module, which may be on the meta device, the weights of a file, in the file's precision; in eval mode.
-
-    Raises as `open_weights` does, and ValueError unless names and shapes are exactly those of the module.
-    """
-    wanted = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
-    with open_weights(path, sha256) as file:
-        found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 (no iterator)
-        faults = {
-            "missing": wanted.keys() - found.keys(),
-            "unknown": found.keys() - wanted.keys(),
-            "of another shape": {name for name in wanted.keys() & found.keys() if wanted[name] != found[name]},
-        }
-        said = [f"{len(names)} {fault} ({min(names)} …)" for fault, names in faults.items() if names]
-        if said:
-            kind = type(module).__name__
-            raise ValueError(f"{path} does not fit {kind}: of its {len(wanted)} tensors, {', '.join(said)}.")
-        module.load_state_dict({name: file.get_tensor(name) for name in wanted}, assign=True)
-    return module.eval()
 
 
 def load_attention(unet: nn.Module, path: Path | str, sha256: str | None = None) -> int:

@@ -2,7 +2,11 @@
 
 Every network is a module with `forward(image, trimap) -> alpha`: image (B, 3, H, W) in [0, 1], trimap (B, 1, H, W) with
 0 background, 0.5 unknown, 1 foreground (None for a trimap-free network), alpha (B, 1, H, W) in [0, 1], any H
-and W.
+and W. docs/models.md has a table of them.
+
+A network with losses of its own also has `predict_all(image, trimap)`, all that it is trained on, by name. Its module
+has `losses(parts, batch)`, the losses of these parts by name, unweighted, and their `WEIGHTS`; a batch holds `image`,
+`trimap`, `alpha` (the truth) and `background`.
 
 A model on disk is a folder with `model.safetensors` and `model.json`, which says the network's name and settings and
 the SHA-256 of the weights. Nothing is unpickled.
@@ -11,9 +15,10 @@ the SHA-256 of the weights. Nothing is unpickled.
 import hashlib
 import importlib
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from ldportrait.shards import replacing
@@ -21,25 +26,42 @@ from ldportrait.shards import replacing
 if TYPE_CHECKING:
     import torch
 
+    from ldportrait.models.pretrained import Report
+
 WEIGHTS, INFO = "model.safetensors", "model.json"
 
 
 @dataclass(frozen=True)
 class Network:
-    """An entry of the registry: where the class is, and whether it reads a trimap."""
+    """An entry of the registry: where the class is, what it reads, and what its name stands for."""
 
     module: str
     name: str
     needs_trimap: bool
+    own_losses: bool = False
+    defaults: Mapping[str, object] = field(default_factory=dict)
 
     def build(self, **settings: object) -> "torch.nn.Module":
         """Make the network with fresh weights, drawn from torch's generator."""
-        return getattr(importlib.import_module(f"ldportrait.models.{self.module}"), self.name)(**settings)
+        return getattr(self._imported(), self.name)(**{**self.defaults, **settings})
+
+    def losses(self) -> tuple[Callable, Mapping[str, float]]:
+        """Return the network's own losses, a function of what it predicts and the batch, and their weights."""
+        if not self.own_losses:
+            raise ValueError(f"{self.name} has no losses of its own; training.losses has those of the small networks.")
+        return self._imported().losses, self._imported().WEIGHTS
+
+    def _imported(self) -> ModuleType:
+        return importlib.import_module(f"ldportrait.models.{self.module}")
 
 
 NETWORKS = {
     "small-trimap": Network("unet", "TrimapUNet", needs_trimap=True),
     "small-free": Network("unet", "FreeUNet", needs_trimap=False),
+    "vitmatte-s": Network("vitmatte", "ViTMatte", needs_trimap=True, own_losses=True),
+    "vitmatte-b": Network("vitmatte", "ViTMatte", True, own_losses=True, defaults={"width": 768, "heads": 12}),
+    "modnet": Network("modnet", "MODNet", needs_trimap=False, own_losses=True),
+    "gfm": Network("gfm", "GFM", needs_trimap=False, own_losses=True),
 }
 
 
@@ -48,6 +70,32 @@ def get(name: str) -> Network:
     if name not in NETWORKS:
         raise ValueError(f"There is no network named {name}; there are {', '.join(NETWORKS)}.")
     return NETWORKS[name]
+
+
+def parameters(name: str) -> int:
+    """Count a network's parameters without making them."""
+    import torch
+
+    with torch.device("meta"):
+        return sum(parameter.numel() for parameter in get(name).build().parameters())
+
+
+def initialise(module: "torch.nn.Module", init: str, path: Path | None = None, sha256: str = "") -> "Report | None":
+    """Start a fresh network from weights in a local safetensors file; `init` says of what kind, `none` leaves it fresh.
+
+    Returns what was loaded and what was not. Raises FileNotFoundError or ValueError, naming the file or the kind, if
+    the network cannot start from that kind, if the file's SHA-256 is another or none is given, or if its names, shapes
+    or numbers do not fit; the network is then as it was.
+    """
+    if init == "none":
+        return None
+    kinds = getattr(module, "INITS", ())
+    if init not in kinds:
+        known = ", ".join(["none", *kinds])
+        raise ValueError(f"{type(module).__name__} cannot start from {init}; it can start from {known}.")
+    if path is None or not sha256:
+        raise ValueError(f"To start from {init}, a file of weights and its SHA-256 are needed.")
+    return module.initialise(init, path, sha256)
 
 
 def save(module: "torch.nn.Module", folder: Path, info: Mapping[str, object]) -> None:

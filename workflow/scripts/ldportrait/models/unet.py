@@ -11,6 +11,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from ldportrait.models import sizes
+from ldportrait.models.losses import unknown_region
+
 WIDTHS = (16, 32, 64, 96, 128)
 TRUST = 0.02  # weight of the surroundings' colour against a level's own
 
@@ -34,8 +37,7 @@ class UNet(nn.Module):
         """Pad to a multiple of the coarsest level's stride, run, and crop again."""
         height, width = x.shape[-2:]
         step = 2 ** len(self.down)
-        x = functional.pad(x, (0, -width % step, 0, -height % step), mode="replicate")
-        features = [self.stem(x)]
+        features = [self.stem(sizes.padded(x, step))]
         for layer in self.down:
             features.append(layer(features[-1]))
         x = features.pop()
@@ -57,7 +59,7 @@ class TrimapUNet(nn.Module):
         cues = colour_cues(image, trimap)
         guess = torch.logit(cues[:, 2:], eps=0.01)
         alpha = torch.sigmoid(guess + 4 * self.unet(torch.cat([image, trimap, cues], 1) - 0.5))
-        return torch.where((trimap - 0.5).abs() < 0.25, alpha, trimap)
+        return torch.where(unknown_region(trimap), alpha, trimap)
 
 
 def colour_cues(image: torch.Tensor, trimap: torch.Tensor) -> torch.Tensor:
@@ -69,7 +71,7 @@ def colour_cues(image: torch.Tensor, trimap: torch.Tensor) -> torch.Tensor:
     foreground, background = (_nearby(image, (trimap == known).to(image.dtype)) for known in (1, 0))
     span = foreground - background
     alpha = ((image - background) * span).sum(1, keepdim=True) / (span.square().sum(1, keepdim=True) + 0.01)
-    alpha = torch.where((trimap - 0.5).abs() < 0.25, alpha.clamp(0, 1), trimap)
+    alpha = torch.where(unknown_region(trimap), alpha.clamp(0, 1), trimap)
     distances = [(image - colour).abs().sum(1, keepdim=True) for colour in (foreground, background)]
     return torch.cat([*distances, alpha], 1)
 
@@ -104,15 +106,9 @@ class FreeUNet(nn.Module):
 
     def forward(self, image: torch.Tensor, trimap: torch.Tensor | None = None) -> torch.Tensor:
         """Alpha (B, 1, H, W) from image (B, 3, H, W); a trimap is not looked at."""
-        size = image.shape[-2:]
-        if max(size) > self.side:
-            scale = self.side / max(size)
-            small = [max(1, round(scale * side)) for side in size]
-            image = functional.interpolate(image, size=small, mode="bilinear", antialias=True, align_corners=False)
-        alpha = torch.sigmoid(4 * self.unet(torch.cat([image - 0.5, _places(image)], 1)))
-        if alpha.shape[-2:] != size:
-            alpha = functional.interpolate(alpha, size=size, mode="bilinear", align_corners=False)
-        return alpha
+        shown = sizes.shrunk(image, self.side)
+        alpha = torch.sigmoid(4 * self.unet(torch.cat([shown - 0.5, _places(shown)], 1)))
+        return sizes.enlarged(alpha, image.shape[-2:])
 
 
 def _convolutions(channels: int, width: int, stride: int = 1, depth: int = 1) -> nn.Sequential:
