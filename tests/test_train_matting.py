@@ -137,9 +137,10 @@ def test_one_that_a_scheduler_stops_asks_to_be_started_again(place, tmp_path, mo
             os.kill(os.getpid(), signal.SIGTERM)
         return sample(self, index)
 
-    with monkeypatch.context() as patch, pytest.raises(typer.Exit) as stop:
-        patch.setattr(training.Composites, "bytes", signalled)
+    monkeypatch.setattr(training.Composites, "bytes", signalled)
+    with pytest.raises(typer.Exit) as stop:
         train(place / "truth", tmp_path / "model", **options)
+    monkeypatch.undo()
     assert stop.value.exit_code == 143
     assert "goes on from there" in capsys.readouterr().err
     assert [path.name for path in (tmp_path / "model").iterdir()] == [".checkpoints"]
