@@ -109,7 +109,7 @@ def test_a_killed_training_goes_on_and_ends_alike(place, trained, capsys):
     process = subprocess.Popen(
         [*COMMAND, place / "truth", output, *options], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while not checkpoint.exists() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.001)
     process.kill()
