@@ -56,7 +56,8 @@ run: .venv/stamp ## prompts to figures, on the embedded default (minutes); goes 
 
 test: .venv/stamp ## run the tests (they need no renderer and no GPU)
 	@PATH="$(CURDIR)/.venv/bin:$$PATH"
-	python -m pytest $(PYTEST_FLAGS)
+	export OMP_NUM_THREADS=1 # as many processes as cores: more threads only wait for each other
+	python -m pytest --numprocesses auto --dist loadfile $(PYTEST_FLAGS)
 
 lint: .venv/stamp ## check the style: ruff, snakefmt, snakemake --lint
 	@PATH="$(CURDIR)/.venv/bin:$$PATH"

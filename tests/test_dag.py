@@ -116,7 +116,8 @@ def project(finished) -> Path:
 
 def test_the_sets_above_name_all_rules():
     assert EVERYTHING - {"plot_attributes", "make_prompts"} == GENERATED
-    assert FIGURES <= EVERYTHING, FIGURES - EVERYTHING
+    published = {"tabulate_published"}  # for benchmarks other than the bank alone
+    assert FIGURES - published <= EVERYTHING, FIGURES - EVERYTHING
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,7 @@ SHRUNK = {
     "vitmatte-b": VIT | {"heads": 4},
     "modnet": {"width": 0.25, "channels": 8},
     "gfm": {"widths": [8, 8, 16, 16], "depths": [1, 1, 1, 1]},
+    "portrait": {"widths": [8, 8, 8], "blocks": [1, 0], "detail": 8, "side": 32, "fine": 64},
 }
 LARGE = [name for name, network in models.NETWORKS.items() if network.own_losses]
 FREE = [name for name, network in models.NETWORKS.items() if not network.needs_trimap]

@@ -15,6 +15,7 @@ from ldportrait import commands
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
+    import torch
 
     from ldportrait.training import Composites, HeldOut, Shard
 
@@ -31,6 +32,9 @@ def main(
     backgrounds: Annotated[
         Path, typer.Option(help="What portraits are laid over: a folder of pictures, or a bank (its train split).")
     ] = Path("resources/bank"),
+    initial: Annotated[
+        Path | None, typer.Option(help="A model's folder whose weights and settings the training starts from.")
+    ] = None,
     checkpoints: Annotated[
         Path | None,
         typer.Option(help="Folder for checkpoints, so that a killed run goes on; else OUTPUT/.checkpoints."),
@@ -110,6 +114,8 @@ def main(
     from ldportrait import augment, models  # what follows needs no torch, and a mistake is told at once
 
     network = models.get(model)
+    if initial and init != "none":
+        raise ValueError(f"A training starts from the model in {initial} or from {init}, not from both; leave one out.")
     params = picked(augment.Params, given)
     table = part(dataset, "train", fraction, seed)
     grounds = read_backgrounds(backgrounds)
@@ -126,7 +132,9 @@ def main(
     # without a trimap a network must see the whole portrait: it is shown pictures of the size that it is trained on
     settings = {} if network.needs_trimap else {"side": crop}
     torch.manual_seed(seed)
-    built = network.build(**settings)
+    start, about = start_from(initial, model) if initial else (None, {})
+    settings = about.get("settings", settings)
+    built = start or network.build(**settings)
     report = models.initialise(built, init, init_file, init_sha256 or "")
     if report:
         typer.echo(f"{init_file}: {report}")
@@ -148,6 +156,7 @@ def main(
         "augmentation": vars(params),
         "losses": dict(weights) if network.own_losses else vars(weights),
     }
+    info |= {"initial": about["sha256"]} if initial else {}
     folder = checkpoints or output / ".checkpoints"
     # a checkpoint is good for the same settings, pictures and versions only
     state = info | {"pictures": table.sha256.tolist(), "grounds": list(grounds), "torch": torch.__version__}
@@ -185,6 +194,16 @@ def unseen(dataset: Path, composites: "Composites", count: int) -> "HeldOut | No
     seed = composites.seed + UNSEEN
     made = Composites(shards_of(table, dataset), composites.backgrounds, composites.given, seed, composites.cache)
     return HeldOut(made, count)
+
+
+def start_from(folder: Path, model: str) -> "tuple[torch.nn.Module, dict[str, object]]":
+    """Load the model that a training starts from, and its description; ValueError if it is another network."""
+    from ldportrait import models
+
+    name = models.read_info(folder)["model"]
+    if name != model:
+        raise ValueError(f"The model in {folder} is a {name}, which a {model} cannot start from; use --model {name}.")
+    return models.load(folder)
 
 
 def part(dataset: Path, split: str, fraction: float, seed: int) -> "pd.DataFrame":

@@ -62,6 +62,7 @@ NETWORKS = {
     "vitmatte-b": Network("vitmatte", "ViTMatte", True, own_losses=True, defaults={"width": 768, "heads": 12}),
     "modnet": Network("modnet", "MODNet", needs_trimap=False, own_losses=True),
     "gfm": Network("gfm", "GFM", needs_trimap=False, own_losses=True),
+    "portrait": Network("portrait", "PortraitNet", needs_trimap=False),
 }
 
 

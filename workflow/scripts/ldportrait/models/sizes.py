@@ -15,6 +15,8 @@ def padded(x: torch.Tensor, step: int) -> torch.Tensor:
 
 def shrunk(image: torch.Tensor, side: int) -> torch.Tensor:
     """Shrink (B, C, H, W) so that its longer side is `side`; a picture that is no larger stays as it is."""
+    if torch.onnx.is_in_onnx_export():
+        return _shrunk_by_matrices(image, side)
     size = image.shape[-2:]
     if max(size) <= side:
         return image
@@ -22,8 +24,28 @@ def shrunk(image: torch.Tensor, side: int) -> torch.Tensor:
     return functional.interpolate(image, size=small, mode="bilinear", antialias=True, align_corners=False)
 
 
+def _shrunk_by_matrices(image: torch.Tensor, side: int) -> torch.Tensor:
+    """`shrunk` in operations that ONNX has: a matrix across, one down; a smaller picture is left by the identity.
+
+    Row i holds a triangle around the centre of pixel i of the result, as wide as two pixels of the result, with sum 1.
+    Sizes are tensors, so that they are no constants of the trace.
+    """
+    lengths = [torch.as_tensor(length).double() for length in image.shape[-2:]]
+    scale = (side / torch.maximum(*lengths)).clamp(max=1)
+    down, across = (_triangles(length, (scale * length).round().clamp(min=1)).to(image.dtype) for length in lengths)
+    return down @ image @ across.transpose(0, 1)
+
+
+def _triangles(length: torch.Tensor, count: torch.Tensor) -> torch.Tensor:
+    step = length / count
+    centres = (torch.arange(count, dtype=torch.float64) + 0.5) * step
+    places = torch.arange(length, dtype=torch.float64) + 0.5
+    weights = (1 - ((places[None] - centres[:, None]) / step).abs()).clamp(min=0)
+    return weights / weights.sum(1, keepdim=True)
+
+
 def enlarged(x: torch.Tensor, size: torch.Size) -> torch.Tensor:
     """Bring (B, C, h, w) to `size` (H, W), bilinearly, if it has another."""
-    if x.shape[-2:] == size:
+    if x.shape[-2:] == size and not torch.onnx.is_in_onnx_export():  # there they may differ next time
         return x
     return functional.interpolate(x, size=size, mode="bilinear", align_corners=False)

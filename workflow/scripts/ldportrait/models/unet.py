@@ -15,6 +15,7 @@ from ldportrait.models import sizes
 from ldportrait.models.losses import unknown_region
 
 WIDTHS = (16, 32, 64, 96, 128)
+LEVELS = 13  # of the pyramid of colours in an ONNX file: enough for pictures of 16,384 pixels a side
 TRUST = 0.02  # weight of the surroundings' colour against a level's own
 
 
@@ -84,7 +85,7 @@ def _nearby(image: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """
     pool = partial(functional.avg_pool2d, ceil_mode=True, count_include_pad=False)
     levels = [(pool(image * mask, 4), pool(mask, 4))]
-    while max(levels[-1][1].shape[-2:]) > 1:
+    while _more(len(levels), levels[-1][1]):
         colour, weight = levels[-1]
         levels.append((pool(colour, 2), pool(weight, 2)))
     colour, weight = levels.pop()
@@ -93,6 +94,14 @@ def _nearby(image: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         around = functional.interpolate(spread, size=weight.shape[-2:], mode="bilinear", align_corners=False)
         spread = (colour + TRUST * around) / (weight + TRUST)
     return functional.interpolate(spread, size=image.shape[-2:], mode="bilinear", align_corners=False)
+
+
+def _more(count: int, weight: torch.Tensor) -> bool:
+    """Whether another level follows: down to 1 × 1, which in an ONNX file comes after LEVELS, whatever the size.
+
+    Levels of 1 × 1 beyond the first change nothing.
+    """
+    return count < LEVELS if torch.onnx.is_in_onnx_export() else max(weight.shape[-2:]) > 1
 
 
 class FreeUNet(nn.Module):
