@@ -1,6 +1,9 @@
 """The stream of composites, the losses, and the run: against closed forms, and against a run undisturbed."""
 
+import ctypes
+import functools
 import io
+import multiprocessing
 import os
 import signal
 import socket
@@ -450,6 +453,24 @@ def test_a_worker_s_error_is_told_in_its_own_words(tars, tmp_path):
     module = training.Matting(Tiny(), training.Losses(), PLAN)
     with pytest.raises(ValueError, match=r"^\S*cut.tar lacks x-000000001, which the data set's metadata lists.$"):
         training.fit(module, stream_of(broken), tmp_path, {}, workers=1)
+
+
+def test_a_worker_outlives_sigterm_until_the_run_is_over(tars):
+    """A scheduler's signal to all processes stops no step; but at exit Python must be able to end what is left."""
+    cv2.setNumThreads(1)
+    over = multiprocessing.RawValue(ctypes.c_bool, False)
+    options = {"num_workers": 1, "worker_init_fn": functools.partial(training._outlive_sigterm, over)}
+    before = set(multiprocessing.active_children())
+    batches = iter(DataLoader(training.Batches(stream_of(tars)), sampler=training.Steps(0, 40), **options))
+    next(batches)
+    (worker,) = set(multiprocessing.active_children()) - before
+    worker.terminate()
+    assert len([next(batches) for _ in range(20)]) == 20
+    assert worker.is_alive()
+    over.value = True
+    worker.terminate()
+    worker.join(30)
+    assert worker.exitcode == 0
 
 
 def test_two_processes_see_other_samples_and_end_in_equal_weights(tars, tmp_path):
