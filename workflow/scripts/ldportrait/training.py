@@ -206,7 +206,7 @@ def read(shard: Shard) -> Iterator[tuple[str, bytes]]:
 
 
 def decode(content: bytes, name: str) -> np.ndarray:
-    """Decode a portrait's file to (H, W, 4) uint8, twice as fast as Pillow. ValueError, with its name, if it cannot be.
+    """Decode a portrait's file to (H, W, 4) uint8, faster than Pillow does. ValueError, with its name, if it cannot be.
 
     WebP leaves out an alpha that is 255 everywhere.
     """
