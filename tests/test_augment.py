@@ -154,3 +154,105 @@ def test_a_camera_changes_little():
 def test_a_setting_out_of_range_is_named(setting, value):
     with pytest.raises(ValueError, match=setting):
         replace(PARAMS, **{setting: value})
+
+
+# Of the published recipes
+
+
+def bent_by(rgba: np.ndarray, angle: float, zoom: float, side: int = 120, crop: int = 120) -> tuple:
+    radians = np.deg2rad(angle)
+    matrix = zoom * np.array([[np.cos(radians), -np.sin(radians)], [np.sin(radians), np.cos(radians)]])
+    plain = augment.tone_curve(0, np.zeros(2), np.zeros(3)), None
+    corner = ((rgba.shape[0] - side) // 2, (rgba.shape[1] - side) // 2)
+    return augment.warped(rgba, corner, side, crop, matrix, plain)
+
+
+def test_an_affine_change_of_nothing_is_a_crop():
+    colour, alpha = bent_by(portrait(), 0, 1)
+    part = portrait()[20:140, 20:140].astype(np.float32)
+    assert np.abs(alpha - part[..., 3] / 255).max() < 1e-5
+    assert np.abs(colour - part[..., :3] * part[..., 3:] / 255).max() < 1e-2
+
+
+def test_a_quarter_turn_is_that_of_numpy():
+    """By 90 degrees, x to y: what was at the right is then at the bottom."""
+    colour, alpha = bent_by(portrait(), 90, 1)
+    plain, expected = bent_by(portrait(), 0, 1)
+    assert np.abs(alpha - np.rot90(expected, -1)).max() < 1e-3
+    assert np.abs(colour - np.rot90(plain, -1)).max() < 0.5
+
+
+@pytest.mark.parametrize("zoom", [0.5, 0.8, 1.25])
+def test_zoom_changes_the_area_by_its_square(zoom):
+    """Of a disc in the middle; and what lies beyond the frame is clear."""
+    y, x = np.mgrid[:160, :160] - 79.5
+    disc = np.dstack([np.full((160, 160, 3), 200), 255 * np.clip(30.5 - np.hypot(x, y), 0, 1)]).astype(np.uint8)
+    colour, alpha = bent_by(disc, 17, zoom)
+    assert alpha.sum() == pytest.approx(zoom**2 * (disc[..., 3] / 255).sum(), rel=0.01)
+    rows, columns = np.mgrid[:120, :120]
+    assert (alpha * rows).sum() / alpha.sum() == pytest.approx(59.5, abs=0.02)  # it stays in the middle
+    assert (alpha * columns).sum() / alpha.sum() == pytest.approx(59.5, abs=0.02)
+    assert np.abs(colour - 200 * alpha[..., None]).max() < 0.5
+    full = np.full((160, 160, 4), 255, np.uint8)
+    corner = bent_by(full, 0, 0.5, side=120)[1][:5, :5]
+    assert corner.max() == 0
+
+
+def test_the_window_of_a_bent_portrait_is_scaled_as_a_plain_one():
+    """Windows of 80 pixels shown on 40, of an alpha so smooth that the filters do not matter: a shift would show."""
+    y, x = np.mgrid[:160, :160]
+    wave = 127.5 + 60 * np.sin(2 * np.pi * x / 40) + 60 * np.cos(2 * np.pi * y / 50)
+    smooth = np.dstack([np.full((160, 160, 3), 90), np.rint(wave)]).astype(np.uint8)
+    plain = cv2.resize(smooth[40:120, 40:120, 3].astype(np.float32), (40, 40), interpolation=cv2.INTER_AREA)
+    _, alpha = bent_by(smooth, 0, 1, side=80, crop=40)
+    assert np.abs(255 * alpha - plain).max() < 2  # half a pixel of the portrait would make 4
+
+
+def test_bent_composites_obey_their_equation_and_are_shared_by_variants():
+    params = replace(PLAIN, affine=1, hue=40, saturation=0.2)
+    rgba = portrait()
+    rgba[..., :3] = (200, 120, 40)
+    for index in range(8):
+        sample, other = make(index, rgba, params), make(index, damaged(rgba), params)
+        assert np.array_equal(sample.background, other.background)
+        alpha = sample.alpha[..., None] / 255
+        inside = sample.image[sample.alpha == 255]
+        colour = np.median(inside, 0) if len(inside) else None
+        if colour is not None:
+            assert np.abs(alpha * colour + (1 - alpha) * sample.background - sample.image).max() < 3
+    assert not np.array_equal(make(0, rgba, params).image, make(0, rgba, PLAIN).image)
+
+
+def test_a_turn_of_the_hue_keeps_luma_and_grey():
+    luma = np.array([0.299, 0.587, 0.114])
+    for draws in (np.array([0.0, 0.5]), np.array([0.9, 0.1]), np.array([0.5, 0.99])):
+        turn = augment.chroma_turn(40, 0.3, draws)
+        assert np.allclose(luma @ turn, luma, atol=2e-3)
+        assert np.allclose(turn @ np.ones(3), 1, atol=2e-3)
+    red = augment.chroma_turn(180, 0, np.array([5 / 6, 0.5])) @ [1, 0, 0]  # by 120 degrees: from red to green or blue
+    assert np.argmax(red) != 0
+    assert np.allclose(augment.chroma_turn(0, 0.5, np.array([0.5, 0])) @ [1, 0, 0], [0.65, 0.15, 0.15], atol=2e-3)
+    assert augment.chroma_turn(0, 0, np.zeros(2)) is None
+
+
+def test_a_shrunk_portrait_s_window_shows_more():
+    """Of a portrait of 160 pixels shrunk to 80, a crop of 48 shows 96."""
+    params = replace(PLAIN, scale_low=1, scale_high=1, resize=1, resize_to=80)
+    opaque = portrait()
+    seen = [augment.foreground(opaque, params, augment.generator(0, index, 1)) for index in range(4)]
+    plain = replace(params, resize=0, scale_low=2, scale_high=2)
+    for index, (colour, alpha) in enumerate(seen):
+        expected = augment.foreground(opaque, plain, augment.generator(0, index, 1))
+        assert np.array_equal(alpha, expected[1])
+        assert np.array_equal(colour, expected[0])
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [("affine", 2), ("rotation", 200), ("zoom", 0.5), ("shear", 60), ("hue", -1), ("saturation", 2), ("resize", -1)],
+)
+def test_a_setting_of_the_recipes_out_of_range_is_named(setting, value):
+    with pytest.raises(ValueError, match=setting):
+        replace(PARAMS, **{setting: value})
+    with pytest.raises(ValueError, match="resize_to"):
+        replace(PARAMS, resize=0.5, resize_to=PARAMS.crop - 1)

@@ -26,11 +26,13 @@ DISTRIBUTIONS = {
     "SimpleITK": "simpleitk",
     "cc3d": "connected-components-3d",
     "huggingface_hub": "huggingface-hub",
+    "tensorboardX": "tensorboardx",
 }
 BY_MAKE = {
     "document_config.py",
     "plot_bank.py",
     "plot_refined.py",
+    "plot_training.py",
     "matte_pictures.py",
     "export_model.py",
     "train_portrait_model.py",

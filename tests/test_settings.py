@@ -198,8 +198,11 @@ def test_a_network_s_own_settings_go_over_those_of_all():
 
 
 def test_what_depends_on_the_machine_is_no_training_option():
-    text = settings.train_options(complete(train={"threads": 3, "gpus": 0}), "small-trimap")
-    assert not re.search(r"--(threads|gpus|backgrounds|models)\b", text)
+    config = complete(train={"threads": 3, "gpus": 0, "nodes": 2, "init_file": "here.safetensors"})
+    text = settings.train_options(config, "small-trimap")
+    assert not re.search(r"--(threads|gpus|nodes|backgrounds|models|init-file)\b", text)
+    assert settings.init_file(config, "small-trimap") == ["here.safetensors"]
+    assert settings.init_file(complete(), "small-trimap") == []
 
 
 def test_the_library_of_a_command_is_what_it_imports():
@@ -270,7 +273,7 @@ COMMANDS = {
 @pytest.mark.parametrize("section", COMMANDS)
 def test_defaults_are_those_of_the_command(section):
     parameters = inspect.signature(importlib.import_module(COMMANDS[section]).main).parameters
-    handled_by_the_rule = {"models", "variants", "backgrounds", "gpus", "threads", "review"}
+    handled_by_the_rule = {"models", "variants", "backgrounds", "gpus", "nodes", "threads", "review"}
     properties = SCHEMA["properties"][section]["properties"]
     wanted = {key: part["default"] for key, part in properties.items() if key not in handled_by_the_rule}
     assert wanted == {key: parameters[key].default for key in wanted}

@@ -1,12 +1,28 @@
-"""The stream of composites and the losses, against closed forms."""
+"""The stream of composites, the losses, and the run: against closed forms, and against a run undisturbed."""
 
+import ctypes
+import functools
+import io
+import multiprocessing
+import os
+import signal
+import socket
+import subprocess
+import sys
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
+from conftest import SCRIPTS
+from PIL import Image
+from safetensors.torch import load_file
 from test_augment import grounds, portrait
+from torch import nn
+from torch.utils.data import DataLoader
 
 from ldportrait import augment, models, shards, training
 
@@ -70,7 +86,7 @@ def test_a_part_of_a_shard_is_read(tmp_path):
     some = training.Shard(shard.tar, shard.ids[1:3], shard.picture)
     read = dict(training.read(some))
     assert list(read) == ["x-000000001", "x-000000002"]
-    assert np.array_equal(read["x-000000001"], portrait(64, colour=(7, 100, 100)))
+    assert np.array_equal(training.decode(read["x-000000001"], "it"), portrait(64, colour=(7, 100, 100)))
 
 
 def test_a_damaged_or_incomplete_shard_is_named(tmp_path):
@@ -121,26 +137,6 @@ def test_an_empty_region_costs_nothing():
     assert parts["composition"] == 0
 
 
-def test_the_optimiser_follows_one_cycle():
-    plan = training.Plan(steps=20, learning_rate=0.01)
-    module = training.Matting(torch.nn.Conv2d(1, 1, 1), training.Losses(), plan)
-    parts = module.configure_optimizers()
-    rates = []
-    for _ in range(20):
-        rates.append(parts["optimizer"].param_groups[0]["lr"])
-        parts["optimizer"].step()
-        parts["lr_scheduler"]["scheduler"].step()
-    assert max(rates) == pytest.approx(0.01, rel=0.05)
-    assert np.argmax(rates) in (5, 6)
-    assert rates[-1] < 1e-4
-
-
-@pytest.mark.parametrize("setting", ["steps", "batch_size", "learning_rate", "checkpoint_every", "warm_up"])
-def test_a_setting_out_of_range_is_named(setting):
-    with pytest.raises(ValueError, match=setting):
-        training.Plan(**{setting: 0})
-
-
 LARGE = {
     "vitmatte-s": {"width": 32, "heads": 2, "depth": 3, "convstream": [8, 8, 8], "fusion": [16, 8, 8, 8]},
     "modnet": {"width": 0.25, "channels": 8, "side": 64},
@@ -159,5 +155,353 @@ def test_a_large_network_is_trained_on_its_own_losses(tmp_path, name):
     module = training.Matting(network.build(**LARGE[name]), weights, plan, losses)
     training.fit(module, stream, tmp_path, {})
     row = module.rows[-1]
-    assert row.keys() == {"step", "loss", "learning_rate", *weights}
+    assert row.keys() == {"step", "loss", "learning_rate", "skipped", *weights}
     assert row["loss"] == pytest.approx(sum(weight * row[key] for key, weight in weights.items()), rel=1e-5)
+
+
+# The stream
+
+
+def test_a_portrait_is_decoded_as_pillow_does(tmp_path):
+    """Also its colour under alpha 0; and a picture that is opaque all over, of which WebP drops the alpha."""
+    soft = np.random.default_rng(0).integers(0, 256, (40, 30, 4), dtype=np.uint8)
+    soft[:20, :, 3] = 0
+    opaque = soft.copy()
+    opaque[..., 3] = 255
+    for picture in (soft, opaque):
+        content = shards.encode(picture)
+        with Image.open(io.BytesIO(content)) as expected:
+            assert np.array_equal(training.decode(content, "it"), np.array(expected.convert("RGBA")))
+    with pytest.raises(ValueError, match="x-1 in here"):
+        training.decode(b"no picture", "x-1 in here")
+
+
+def test_bytes_become_floats_exactly(tmp_path):
+    stream = composites(write_tars(tmp_path, 2, 2))
+    whole, bytes = stream[1], stream.bytes(1)
+    assert {tensor.dtype for tensor in bytes.values()} == {torch.uint8}
+    assert np.array_equal(whole["image"].numpy(), bytes["image"].numpy().astype(np.float32) / 255)
+    levels = torch.tensor([0, 128, 255], dtype=torch.uint8)
+    assert training.floats({"trimap": levels})["trimap"].tolist() == [0, 0.5, 1]
+
+
+def test_workers_give_the_same_samples_in_the_same_order(tmp_path):
+    cv2.setNumThreads(1)  # as `fit` does, before it starts workers
+    found = write_tars(tmp_path, 9, 4)
+    batches = []
+    for workers in (0, 2):
+        stream = training.Batches(composites(found, cache=4 * 64 * 64 * 8 / 1e6))
+        loader = DataLoader(stream, batch_size=3, sampler=training.Steps(6, 30), num_workers=workers)
+        batches.append(list(loader))
+    assert len(batches[0]) == 8
+    assert all(equal(one, other) for one, other in zip(*batches, strict=True))
+
+
+def test_a_sample_decodes_what_it_shows_alone(tmp_path, monkeypatch):
+    decoded = []
+    decode = training.decode
+    monkeypatch.setattr(training, "decode", lambda content, name: decoded.append(name) or decode(content, name))
+    found = write_tars(tmp_path, 8, 8)
+    params = replace(PARAMS, two_foregrounds=0)
+    stream = training.Composites(found, grounds(), params, 0, 100)
+    for index in (0, 1, 8, 9, 0):
+        stream[index]
+    order = [training.blocks(found, 0, epoch, 100)[0][1] for epoch in (0, 1)]
+    shown = {*order[0][:2], *order[1][:2]}
+    assert sorted(name.split()[0] for name in decoded) == sorted(shown)
+
+
+# The run
+
+
+class Tiny(nn.Module):
+    """A matting network of a few weights, with batch normalisation and something drawn at random.
+
+    It gives no finite alpha where the image's first pixel is one of `broken`, nor a finite gradient where it is one of
+    `steep`.
+    """
+
+    def __init__(self, broken: tuple[float, ...] = (), steep: tuple[float, ...] = ()) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Conv2d(4, 6, 3, padding=1), nn.BatchNorm2d(6), nn.ReLU(), nn.Dropout(0.1))
+        self.head = nn.Conv2d(6, 1, 1)
+        self.zero = nn.Parameter(torch.zeros(1))
+        self.broken, self.steep = broken, steep
+
+    def forward(self, image: torch.Tensor, trimap: torch.Tensor) -> torch.Tensor:
+        place = image[0, 0, 0, 0].item()
+        if place in self.broken:
+            image = image * torch.nan
+        alpha = torch.sigmoid(self.head(self.layers(torch.cat([image, trimap], 1))))
+        return alpha + self.zero.abs().sqrt() * 1.0 if place in self.steep else alpha + 0 * self.zero
+
+
+class Recorded(training.Composites):
+    """Composites that note which of them are made, and may ask the run to stop at one."""
+
+    def __init__(self, *arguments: object, stop: int | None = None) -> None:
+        super().__init__(*arguments)
+        self.seen: list[int] = []
+        self.stop = stop
+
+    def bytes(self, index: int) -> dict[str, torch.Tensor]:
+        self.seen.append(index)
+        if index == self.stop:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return super().bytes(index)
+
+
+PLAN = training.Plan(steps=6, batch_size=2, learning_rate=0.01, checkpoint_every=4)
+
+
+@pytest.fixture(scope="module")
+def tars(tmp_path_factory):
+    return write_tars(tmp_path_factory.mktemp("tars"), 10, 4)
+
+
+def stream_of(tars: list[training.Shard], seed: int = 0, **options: object) -> Recorded:
+    return Recorded(tars, grounds(), PARAMS, seed, 100, **options)
+
+
+def fitted(
+    tars: list[training.Shard], folder: Path, plan: training.Plan = PLAN, network: nn.Module | None = None, **options
+) -> training.Matting:
+    torch.manual_seed(0)
+    module = training.Matting(
+        network or Tiny(), training.Losses(1, 1, 0.5, 0), plan, inspection=folder / "skipped", seed=3
+    )
+    training.fit(module, stream_of(tars), folder, {}, **options)
+    return module
+
+
+def first_pixel(tars: list[training.Shard], step: int) -> float:
+    """What tells the batch of a step: the first value of its first picture."""
+    return stream_of(tars)[(step - 1) * PLAN.batch_size]["image"][0, 0, 0].item()
+
+
+def weights_of(module: nn.Module) -> list[torch.Tensor]:
+    return [tensor.clone() for tensor in module.state_dict().values()]
+
+
+def alike(one: nn.Module, other: nn.Module) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(weights_of(one), weights_of(other), strict=True))
+
+
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_run_stopped_by_a_scheduler_goes_on_and_ends_alike(tars, tmp_path, workers):
+    """SIGTERM in the third step: a checkpoint of it, and then the weights, average and log of an undisturbed run."""
+    plan = replace(PLAN, ema=0.8, schedule="cosine", clip=0.1, accumulate=2)
+    whole = fitted(tars, tmp_path / "whole", plan)
+    folder, stop = tmp_path / "stopped", 2 * 2 * 2 + 1
+    torch.manual_seed(0)
+    module = training.Matting(Tiny(), training.Losses(1, 1, 0.5, 0), plan, seed=3)
+    before = signal.getsignal(signal.SIGTERM)
+    assert not training.fit(module, stream_of(tars, stop=stop), folder, {})
+    assert signal.getsignal(signal.SIGTERM) == before
+    assert len(module.rows) == 3
+    assert torch.load(folder / "last.ckpt", weights_only=True)["global_step"] == 3
+    torch.manual_seed(1)
+    again = training.Matting(Tiny(), training.Losses(1, 1, 0.5, 0), plan, seed=3)
+    stream = stream_of(tars)
+    assert training.fit(again, stream, folder, {}, workers)
+    if not workers:
+        assert stream.seen[0] == 12  # the first sample of the fourth step
+    assert again.rows == whole.rows
+    assert alike(again, whole)
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_the_average_is_that_of_the_weights(tars, tmp_path, monkeypatch):
+    seen = []
+    step = training.Matting.optimizer_step
+    monkeypatch.setattr(
+        training.Matting,
+        "optimizer_step",
+        lambda self, *arguments: (step(self, *arguments), seen.append(self.network.head.weight.detach().clone())),
+    )
+    module = fitted(tars, tmp_path, replace(PLAN, ema=0.75))
+    expected = seen[0]
+    for weight in seen[1:]:
+        expected = 0.75 * expected + 0.25 * weight
+    assert torch.allclose(module.trained.head.weight, expected, atol=1e-7)
+    assert not torch.allclose(module.network.head.weight, expected, atol=1e-4)
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_a_batch_without_a_finite_loss_changes_nothing_and_is_kept(tars, tmp_path, monkeypatch):
+    states = []
+    step = training.Matting.optimizer_step
+    monkeypatch.setattr(
+        training.Matting,
+        "optimizer_step",
+        lambda self, *arguments: (step(self, *arguments), states.append(weights_of(self.network))),
+    )
+    broken = Tiny(broken=(first_pixel(tars, 3),), steep=(first_pixel(tars, 5),))
+    module = fitted(tars, tmp_path, network=broken)
+    assert [row["skipped"] for row in module.rows] == [0, 0, 1, 1, 2, 2]
+    assert [np.isfinite(row["loss"]) for row in module.rows] == [True, True, False, True, True, True]
+    assert all(torch.equal(a, b) for a, b in zip(states[1], states[2], strict=True))  # batch normalisation's too
+    weights = [name for name, _ in broken.named_parameters()]
+    same = {name: torch.equal(a, b) for name, a, b in zip(broken.state_dict(), states[3], states[4], strict=True)}
+    assert all(same[name] for name in weights)
+    (kept,) = (tmp_path / "skipped").iterdir()
+    assert kept.name == "step-000000003-rank-0.safetensors"
+    assert torch.equal(load_file(kept)["image"][1], stream_of(tars)[5]["image"])
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_ten_such_batches_in_a_row_stop_the_run(tars, tmp_path):
+    """Nine do not."""
+    plan = replace(PLAN, steps=14)
+    nine = tuple(first_pixel(tars, step) for step in range(3, 12))
+    assert fitted(tars, tmp_path / "nine", plan, Tiny(broken=nine)).skipped == 9
+    ten = (*nine, first_pixel(tars, 12))
+    with pytest.raises(ValueError, match=r"10 steps in a row, the last of them 12 .*lower the learning rate"):
+        fitted(tars, tmp_path / "ten", plan, Tiny(broken=ten))
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_accumulated_batches_are_as_one(tars, tmp_path):
+    """With a loss that is a mean over samples, and no batch normalisation, twice two samples are as four at once."""
+
+    class Plain(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Conv2d(3, 1, 3, padding=1)
+
+        def predict_all(self, image: torch.Tensor, _: torch.Tensor) -> dict[str, torch.Tensor]:
+            return {"alpha": self.layer(image)}
+
+    found = []
+    for batch_size, accumulate in ((4, 1), (2, 2)):
+        torch.manual_seed(0)
+        plan = replace(PLAN, batch_size=batch_size, accumulate=accumulate, optimiser="sgd", momentum=0)
+        loss = lambda parts, batch: {"mse": (parts["alpha"] - batch["alpha"]).square().mean()}  # noqa: E731
+        module = training.Matting(Plain(), {"mse": 1.0}, plan, loss)
+        stream = stream_of(tars)
+        training.fit(module, stream, tmp_path / str(accumulate), {})
+        assert stream.seen[:24] == list(range(24))
+        assert len(module.rows) == 6
+        found.append(module)
+    assert torch.allclose(found[0].network.layer.weight, found[1].network.layer.weight, atol=1e-6)
+    losses = [[row["loss"] for row in module.rows] for module in found]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_the_gradient_is_clipped(tars, tmp_path):
+    """One step of plain gradient descent at a rate of 1 moves the weights by the gradient."""
+    network = Tiny()
+    before = torch.cat([weight.detach().flatten().clone() for weight in network.parameters()])
+    plan = replace(PLAN, steps=1, learning_rate=1, optimiser="sgd", momentum=0, weight_decay=0, schedule="step")
+    fitted(tars, tmp_path, replace(plan, clip=0.01), network)
+    after = torch.cat([weight.detach().flatten() for weight in network.parameters()])
+    assert (after - before).norm().item() == pytest.approx(0.01, rel=1e-3)
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_validation_on_the_way_keeps_the_best(tars, tmp_path, monkeypatch):
+    held_out = training.HeldOut(stream_of(tars, seed=99), 3)
+    plan = replace(PLAN, validate_every=2, keep="best")
+    states, measured = {}, iter([0.3, 0.1, 0.2])
+
+    def measure(module: training.Matting, _: training.HeldOut) -> dict[str, float]:
+        states[len(module.rows)] = weights_of(module.trained.eval())
+        return {"mad": next(measured), "unknown_mad": 0.5}
+
+    monkeypatch.setattr(training, "validate", measure)
+    module = fitted(tars, tmp_path, plan, held_out=held_out)
+    assert list(states) == [2, 4, 6]
+    assert [row.get("val_mad") for row in module.rows] == [None, 0.3, None, 0.1, None, 0.2]
+    assert module.best == {"step": 4, "mad": 0.1, "unknown_mad": 0.5}
+    assert all(torch.equal(a, b) for a, b in zip(weights_of(module.trained), states[4], strict=True))
+    with pytest.raises(ValueError, match="val portraits"):
+        fitted(tars, tmp_path / "none", plan)
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_validation_changes_no_training(tars, tmp_path):
+    held_out = training.HeldOut(stream_of(tars, seed=99), 2)
+    plain = fitted(tars, tmp_path / "plain")
+    watched = fitted(tars, tmp_path / "watched", replace(PLAN, validate_every=2), held_out=held_out)
+    assert alike(plain, watched)
+    assert watched.rows[3]["val_mad"] == pytest.approx(training.validate(watched, held_out)["mad"], rel=0.5)
+    assert watched.rows[5]["val_mad"] == training.validate(watched, held_out)["mad"]
+
+
+def test_validation_is_a_mean_over_pixels(tars):
+    """A network that says 0.5 everywhere."""
+
+    class Half(nn.Module):
+        def forward(self, image: torch.Tensor, trimap: torch.Tensor) -> torch.Tensor:
+            return torch.full_like(trimap, 0.5)
+
+    held_out = training.HeldOut(stream_of(tars), 4)
+    found = training.validate(training.Matting(Half(), training.Losses(), PLAN), held_out)
+    samples = [held_out.composites[index] for index in range(4)]
+    errors = [(sample["alpha"] - 0.5).abs() for sample in samples]
+    assert found["mad"] == pytest.approx(np.mean([float(error.mean()) for error in errors]))
+    inside = [error[sample["trimap"] == 0.5] for error, sample in zip(errors, samples, strict=True)]
+    assert found["unknown_mad"] == pytest.approx(torch.cat(inside).mean().item())
+
+
+def test_a_worker_s_error_is_told_in_its_own_words(tars, tmp_path):
+    cut = tmp_path / "cut.tar"
+    cut.write_bytes(tars[0].tar.read_bytes()[:3000])
+    broken = [replace(tars[0], tar=cut)]
+    module = training.Matting(Tiny(), training.Losses(), PLAN)
+    with pytest.raises(ValueError, match=r"^\S*cut.tar lacks x-000000001, which the data set's metadata lists.$"):
+        training.fit(module, stream_of(broken), tmp_path, {}, workers=1)
+
+
+def test_a_worker_outlives_sigterm_until_the_run_is_over(tars):
+    """A scheduler's signal to all processes stops no step; but at exit Python must be able to end what is left."""
+    cv2.setNumThreads(1)
+    over = multiprocessing.RawValue(ctypes.c_bool, False)
+    options = {"num_workers": 1, "worker_init_fn": functools.partial(training._outlive_sigterm, over)}
+    before = set(multiprocessing.active_children())
+    batches = iter(DataLoader(training.Batches(stream_of(tars)), sampler=training.Steps(0, 40), **options))
+    next(batches)
+    (worker,) = set(multiprocessing.active_children()) - before
+    worker.terminate()
+    assert len([next(batches) for _ in range(20)]) == 20
+    assert worker.is_alive()
+    over.value = True
+    worker.terminate()
+    worker.join(30)
+    assert worker.exitcode == 0
+
+
+def test_two_processes_see_other_samples_and_end_in_equal_weights(tars, tmp_path):
+    """As two GPUs would be used: every sample of the plain order once, and one set of weights."""
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--nproc-per-node",
+        "2",
+        "--master-port",
+        str(free_port()),
+    ]
+    environment = os.environ | {"PYTHONPATH": str(SCRIPTS), "OMP_NUM_THREADS": "1"}
+    arguments = [Path(__file__).with_name("two_processes.py"), tmp_path, *(shard.tar for shard in tars)]
+    done = subprocess.run(
+        [*command, *map(str, arguments)], capture_output=True, text=True, check=False, env=environment, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    results = [torch.load(tmp_path / f"rank-{rank}.pt", weights_only=True) for rank in (0, 1)]
+    samples = [result["seen"][: 2 * PLAN.steps] for result in results]
+    assert not set(samples[0]) & set(samples[1])
+    assert sorted(samples[0] + samples[1]) == list(range(4 * PLAN.steps))
+    assert results[0]["weights"].keys() == results[1]["weights"].keys()
+    for name, tensor in results[0]["weights"].items():
+        assert torch.equal(tensor, results[1]["weights"][name]), name
+    assert results[0]["skipped"] == results[1]["skipped"] == 1  # one process alone had a broken batch
+    assert sorted(path.name for path in tmp_path.glob("skipped/*")) == ["step-000000002-rank-1.safetensors"]
+
+
+def free_port() -> str:
+    with socket.socket() as place:
+        place.bind(("localhost", 0))
+        return str(place.getsockname()[1])

@@ -6,7 +6,8 @@ INPUTS
 
 OUTPUTS
     {R}/models/{model}/{variant}-f{percent}-s{seed}/model.safetensors, model.json, log.csv
-    (.checkpoints/ beside them while a training runs, so that a killed one goes on)
+    (.checkpoints/ beside them while a training runs, so that a killed one goes on; .skipped/ with batches that had no
+    finite loss, and events/ for TensorBoard, where there are)
 """
 
 
@@ -15,6 +16,7 @@ rule train_matting:
         script=f"{SCRIPTS}/train_matting.py",
         dataset=f"{R}/datasets/{{variant}}/checksums.sha256",
         backgrounds=config["train"]["backgrounds"] or BANK,
+        init=lambda wildcards: settings.init_file(config, wildcards.model),
     output:
         weights=ensure(f"{R}/models/{{model}}/{{variant}}-f{{percent}}-s{{seed}}/model.safetensors", non_empty=True),
         info=ensure(f"{R}/models/{{model}}/{{variant}}-f{{percent}}-s{{seed}}/model.json", non_empty=True),
@@ -28,6 +30,7 @@ rule train_matting:
     threads: config["train"]["threads"]
     resources:
         gpu=config["train"]["gpus"],
+        nodes=config["train"]["nodes"],
         mem_mb=3000,
         runtime=1440,
     params:
@@ -35,10 +38,11 @@ rule train_matting:
         run=config["run"],
         options=lambda wildcards: settings.train_options(config, wildcards.model),
     shell:
+        "init={input.init:q}; "
         "python {input.script} $(dirname {input.dataset:q}) $(dirname {output.info:q}) --model {wildcards.model} "
         "--run {params.run} --fraction $((10#{wildcards.percent})) --seed {wildcards.seed} "
-        "--backgrounds {input.backgrounds:q} --gpus {resources.gpu} --threads {threads} "
-        "{params.options} > {log:q} 2>&1"
+        "--backgrounds {input.backgrounds:q} --gpus {resources.gpu} --nodes {resources.nodes} --threads {threads} "
+        '${{init:+--init-file "$init"}} {params.options} > {log:q} 2>&1'
 
 
 rule predict_mattes:

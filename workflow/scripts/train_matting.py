@@ -1,7 +1,10 @@
 """Train a matting network on a data set, or on a nested part of it, from composites made on the fly."""
 
+import dataclasses
 import shutil
+import signal
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,10 +17,11 @@ if TYPE_CHECKING:
     import pandas as pd
     import torch
 
-    from ldportrait.training import Shard
+    from ldportrait.training import Composites, HeldOut, Shard
 
 PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
 LIMIT = 640  # backgrounds are kept in memory, scaled to this shorter side at most
+STOPPED = 128 + signal.SIGTERM  # exit status of a run that a scheduler told to stop: it is to be started again
 UNSEEN = 10**6  # validation composites are drawn from this seed on, so that they are no training composites
 
 
@@ -50,30 +54,69 @@ def main(
     degrade: Annotated[float, typer.Option(help="Probability of a camera's blur, noise and compression.")] = 0.3,
     erosion_low: Annotated[int, typer.Option(help="Least widening of the trimap's unknown region, pixels.")] = 1,
     erosion_high: Annotated[int, typer.Option(help="Largest widening of the trimap's unknown region, pixels.")] = 10,
-    learning_rate: Annotated[float, typer.Option(help="Largest learning rate of the cycle.")] = 3e-3,
-    weight_decay: Annotated[float, typer.Option(help="AdamW's weight decay.")] = 0.01,
-    warm_up: Annotated[float, typer.Option(help="Share of the steps over which the learning rate rises.")] = 0.3,
+    affine: Annotated[float, typer.Option(help="Probability that a portrait is turned, zoomed and sheared.")] = 0.0,
+    rotation: Annotated[float, typer.Option(help="Largest turn of such a portrait, degrees.")] = 30.0,
+    zoom: Annotated[float, typer.Option(help="Largest factor by which such a portrait grows or shrinks.")] = 1.25,
+    shear: Annotated[float, typer.Option(help="Largest shear of such a portrait, degrees.")] = 10.0,
+    hue: Annotated[float, typer.Option(help="Largest turn of a portrait's hue, degrees.")] = 0.0,
+    saturation: Annotated[float, typer.Option(help="Largest relative change of a portrait's saturation.")] = 0.0,
+    resize: Annotated[float, typer.Option(help="Probability of a window in the portrait shrunk to resize-to.")] = 0.0,
+    resize_to: Annotated[int, typer.Option(help="Shorter side of a portrait that is shrunk so, pixels.")] = 640,
+    optimiser: Annotated[str, typer.Option(help="adamw or sgd.")] = "adamw",
+    momentum: Annotated[float, typer.Option(help="Momentum of sgd.")] = 0.9,
+    learning_rate: Annotated[float, typer.Option(help="Largest learning rate.")] = 3e-3,
+    layer_decay: Annotated[
+        float, typer.Option(help="Factor of the learning rate from a transformer block to the one before it.")
+    ] = 1.0,
+    weight_decay: Annotated[float, typer.Option(help="Weight decay.")] = 0.01,
+    decay_norms: Annotated[
+        bool, typer.Option(help="Whether norms, biases and position embeddings have weight decay.")
+    ] = True,
+    schedule: Annotated[str, typer.Option(help="Of the learning rate: one-cycle, step or cosine.")] = "one-cycle",
+    warm_up: Annotated[float, typer.Option(help="one-cycle: share of the steps over which the rate rises.")] = 0.3,
+    warm_up_steps: Annotated[int, typer.Option(help="step and cosine: steps over which the rate rises.")] = 0,
+    milestones: Annotated[
+        list[float] | None, typer.Option(help="step: share of the steps from which a factor holds; repeat it.")
+    ] = None,
+    factors: Annotated[
+        list[float] | None, typer.Option(help="step: what the learning rate is multiplied by from there; repeat it.")
+    ] = None,
+    clip: Annotated[float, typer.Option(help="Largest norm of the gradient; 0 for any.")] = 0.0,
+    ema: Annotated[float, typer.Option(help="Decay of the weights' moving average, the model; 0 for none.")] = 0.0,
+    accumulate: Annotated[int, typer.Option(help="Batches whose gradients are summed for a step.")] = 1,
     unknown: Annotated[float, typer.Option(help="Weight of the L1 loss in the unknown region.")] = 1.0,
     known: Annotated[float, typer.Option(help="Weight of the L1 loss elsewhere; trimap-free networks need it.")] = 0.0,
     laplacian: Annotated[float, typer.Option(help="Weight of the Laplacian pyramid loss.")] = 0.5,
     composition: Annotated[float, typer.Option(help="Weight of the composition loss.")] = 0.0,
+    init: Annotated[str, typer.Option(help="Kind of weights to start from (docs/models.md), or none.")] = "none",
+    init_file: Annotated[Path | None, typer.Option(help="The safetensors file of those weights.")] = None,
+    init_sha256: Annotated[str | None, typer.Option(help="SHA-256 of that file.")] = None,
     precision: Annotated[str, typer.Option(help="32-true, bf16-mixed or 16-mixed.")] = "32-true",
     checkpoint_every: Annotated[int, typer.Option(help="Steps between two checkpoints.")] = 50,
-    validation: Annotated[int, typer.Option(min=0, help="Validation composites measured at the end.")] = 32,
+    validation: Annotated[int, typer.Option(min=0, help="Validation composites that are measured.")] = 32,
+    validate_every: Annotated[int, typer.Option(help="Steps between two validations; 0 for the end alone.")] = 0,
+    keep: Annotated[str, typer.Option(help="Weights that are the model: last, or best in validation.")] = "last",
+    tensorboard: Annotated[bool, typer.Option(help="Whether to write TensorBoard's files to OUTPUT/events.")] = False,
     cache: Annotated[float, typer.Option(help="Megabytes of decoded portraits held at a time, in each worker.")] = 1000,
     workers: Annotated[int, typer.Option(min=0, help="Processes that make composites; 0 for none of their own.")] = 0,
-    gpus: Annotated[int, typer.Option(min=0, help="GPUs; 0 trains on the CPU.")] = 0,
+    gpus: Annotated[int, typer.Option(min=0, help="GPUs of a node; 0 trains on the CPU.")] = 0,
+    nodes: Annotated[int, typer.Option(help="Nodes; see docs/training.md on how to start several.")] = 1,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
 ) -> None:
     """Train a matting network: model.safetensors, model.json (what it is, and its SHA-256) and log.csv (a row a step).
 
-    A killed run that is started again goes on from its last checkpoint with the same data, optimiser and schedule.
+    A killed run that is started again goes on from its last checkpoint with the same data, optimiser and schedule. One
+    that gets SIGTERM ends its step, writes a checkpoint and exits with 143. Batches without a finite loss are skipped
+    and kept in OUTPUT/.skipped.
     """
+    given = locals() | {"milestones": tuple(milestones or ()), "factors": tuple(factors or ())}
     started = time.perf_counter()
     from ldportrait import augment, models  # what follows needs no torch, and a mistake is told at once
 
     network = models.get(model)
-    params = augment.Params(crop, scale_low, scale_high, two_foregrounds, jitter, degrade, erosion_low, erosion_high)
+    if initial and init != "none":
+        raise ValueError(f"A training starts from the model in {initial} or from {init}, not from both; leave one out.")
+    params = picked(augment.Params, given)
     table = part(dataset, "train", fraction, seed)
     grounds = read_backgrounds(backgrounds)
 
@@ -82,8 +125,8 @@ def main(
     from ldportrait import training
 
     training.use_threads(threads)
-    plan = training.Plan(steps, batch_size, learning_rate, weight_decay, warm_up, precision, gpus, checkpoint_every)
-    own, weights = None, training.Losses(unknown, known, laplacian, composition)
+    plan = picked(training.Plan, given)
+    own, weights = None, picked(training.Losses, given)
     if network.own_losses:
         own, weights = network.losses()
     # without a trimap a network must see the whole portrait: it is shown pictures of the size that it is trained on
@@ -91,11 +134,17 @@ def main(
     torch.manual_seed(seed)
     start, about = start_from(initial, model) if initial else (None, {})
     settings = about.get("settings", settings)
-    module = training.Matting(start or network.build(**settings), weights, plan, own)
+    built = start or network.build(**settings)
+    report = models.initialise(built, init, init_file, init_sha256 or "")
+    if report:
+        typer.echo(f"{init_file}: {report}")
+    module = training.Matting(built, weights, plan, own, seed, output / ".skipped")
     composites = training.Composites(shards_of(table, dataset), list(grounds.values()), params, seed, cache)
+    held_out = unseen(dataset, composites, validation)
     info = {
         "model": model,
         "settings": settings,
+        "init": {"kind": init, "sha256": init_sha256 if report else None},
         "run": run,
         "dataset": dataset.name,
         "variant": str(table.variant.iloc[0]) if "variant" in table else dataset.name,
@@ -113,19 +162,38 @@ def main(
     state = info | {"pictures": table.sha256.tolist(), "grounds": list(grounds), "torch": torch.__version__}
     state["plan"] = {name: value for name, value in vars(plan).items() if name != "checkpoint_every"}
     state["parameters"] = {name: list(tensor.shape) for name, tensor in module.state_dict().items()}
-    training.fit(module, composites, folder, state, workers)
-    info |= {"val": None, "seconds": 0.0}
-    held_out = part(dataset, "val", 100, seed)
-    if len(held_out) and validation:
-        unseen = training.Composites(shards_of(held_out, dataset), list(grounds.values()), params, seed + UNSEEN, cache)
-        info["val"] = training.validate(module, unseen, validation)
+    state["validation"] = validation
+    if not training.fit(
+        module, composites, folder, state, workers, held_out, output / "events" if tensorboard else None
+    ):
+        typer.echo(f"{output}: stopped after step {len(module.rows)}; the same command goes on from there", err=True)
+        raise typer.Exit(STOPPED)
     if module.global_rank == 0:
+        info |= {"val": training.validate(module, held_out) if held_out else None, "seconds": 0.0}
+        info |= {"best": module.best or None, "skipped": module.skipped}
         info["seconds"] = round(time.perf_counter() - started, 1)
         output.mkdir(parents=True, exist_ok=True)
         training.write_log(module.rows, output / "log.csv")
-        models.save(module.network, output, info)
+        models.save(module.trained, output, info)
         shutil.rmtree(folder, ignore_errors=True)
         typer.echo(f"{output}: {len(module.rows)} steps on {len(table)} portraits, {info['seconds']} s")
+
+
+def picked(kind: type, given: Mapping[str, object]) -> object:
+    """Make a dataclass from the options of its fields' names."""
+    return kind(**{field.name: given[field.name] for field in dataclasses.fields(kind)})
+
+
+def unseen(dataset: Path, composites: "Composites", count: int) -> "HeldOut | None":
+    """Composites of the val split, made as those for training are; None without portraits, or if none are asked for."""
+    from ldportrait.training import Composites, HeldOut
+
+    table = part(dataset, "val", 100, composites.seed)
+    if table.empty or not count:
+        return None
+    seed = composites.seed + UNSEEN
+    made = Composites(shards_of(table, dataset), composites.backgrounds, composites.given, seed, composites.cache)
+    return HeldOut(made, count)
 
 
 def start_from(folder: Path, model: str) -> "tuple[torch.nn.Module, dict[str, object]]":

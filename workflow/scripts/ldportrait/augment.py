@@ -16,6 +16,7 @@ import numpy as np
 from ldportrait import trimaps
 
 CELLS = 16  # the map of where the rim is has this many cells a side
+YIQ = np.array([[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]])  # of the NTSC
 CANDIDATES = 4  # places drawn for a crop, of which the one nearest the rim is taken
 
 
@@ -31,6 +32,14 @@ class Params:
     degrade: float = 0.3  # probability of a camera's blur, noise and compression
     erosion_low: int = 1  # the trimap's unknown region is widened by radii from low to high, pixels of the sample
     erosion_high: int = 10
+    affine: float = 0.0  # probability that a portrait is turned, zoomed and sheared, within what follows
+    rotation: float = 30.0  # degrees
+    zoom: float = 1.25  # a factor from 1 / zoom to zoom, drawn evenly in its logarithm
+    shear: float = 10.0  # degrees
+    hue: float = 0.0  # largest turn of a foreground's hue, degrees
+    saturation: float = 0.0  # largest relative change of a foreground's saturation
+    resize: float = 0.0  # probability of a window in the portrait shrunk to `resize_to`, in place of one by its scale
+    resize_to: int = 640  # the shorter side of a shrunk portrait, pixels
 
     def __post_init__(self) -> None:
         """Raise ValueError, naming the setting, for one out of its range."""
@@ -42,9 +51,16 @@ class Params:
             raise ValueError(
                 f"erosion_low must lie between 0 and erosion_high, not {self.erosion_low}, {self.erosion_high}."
             )
-        for name in ("two_foregrounds", "degrade", "jitter"):
+        for name in ("two_foregrounds", "degrade", "jitter", "affine", "saturation", "resize"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must lie between 0 and 1, not {getattr(self, name)}.")
+        for name, most in (("rotation", 180), ("shear", 45), ("hue", 180)):
+            if not 0 <= getattr(self, name) <= most:
+                raise ValueError(f"{name} must lie between 0 and {most} degrees, not {getattr(self, name)}.")
+        if not self.zoom >= 1:
+            raise ValueError(f"zoom must be at least 1, not {self.zoom}.")
+        if self.resize and not self.resize_to >= self.crop:
+            raise ValueError(f"resize_to must be at least crop, {self.crop} pixels, not {self.resize_to}.")
 
 
 def generator(seed: int, index: int, purpose: int = 0) -> np.random.Generator:
@@ -63,18 +79,25 @@ class Sample:
 
 
 def sample(
-    index: int, rgba: np.ndarray, second: np.ndarray, backgrounds: Sequence[np.ndarray], params: Params, seed: int
+    index: int,
+    rgba: np.ndarray,
+    second: np.ndarray,
+    backgrounds: Sequence[np.ndarray],
+    params: Params,
+    seed: int,
+    maps: tuple[np.ndarray | None, np.ndarray | None] = (None, None),
 ) -> Sample:
     """Make composite `index` of a run.
 
-    `rgba` and `second` are (H, W, 4) uint8 with straight colour; `backgrounds` are (H, W, 3) uint8, any size.
+    `rgba` and `second` are (H, W, 4) uint8 with straight colour; `backgrounds` are (H, W, 3) uint8, any size. `maps`
+    are `places` of the two portraits, where the caller has kept them.
     """
-    image, alpha = foreground(rgba, params, generator(seed, index, 1))
+    image, alpha = foreground(rgba, params, generator(seed, index, 1), maps[0])
     stream = generator(seed, index, 2)
-    if stream.random() < params.two_foregrounds:
-        image, alpha = over((image, alpha), foreground(second, params, generator(seed, index, 3)))
+    if has_second(params, stream):
+        image, alpha = over((image, alpha), foreground(second, params, generator(seed, index, 3), maps[1]))
     ground = background(backgrounds[stream.integers(len(backgrounds))], params, generator(seed, index, 4))
-    image = image + (1 - alpha[..., None]) * ground
+    image = image + cv2.multiply(_thrice(1 - alpha), ground)
     stream = generator(seed, index, 5)
     if stream.random() < params.degrade:
         image = degraded(image, stream)
@@ -83,34 +106,90 @@ def sample(
     return Sample(_to_bytes(image), alpha, trimap, _to_bytes(ground))
 
 
-def foreground(rgba: np.ndarray, params: Params, stream: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def has_second(params: Params, stream: np.random.Generator) -> bool:
+    """Draw whether a sample has a second portrait; the first draw of its stream for purpose 2."""
+    return stream.random() < params.two_foregrounds
+
+
+def foreground(
+    rgba: np.ndarray, params: Params, stream: np.random.Generator, cells: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Crop, flip, scale and jitter a portrait: premultiplied colour (crop, crop, 3) in [0, 255] and alpha in [0, 1].
 
-    Both are scaled premultiplied, so that colour under alpha 0 does not bleed into the rim.
+    Both are scaled premultiplied, so that colour under alpha 0 does not bleed into the rim. `cells` are the portrait's
+    `places`, found anew if left out.
     """
     draws = stream.random((CANDIDATES, 2))
     scale, flip, tone, channels = stream.random(), stream.random() < 0.5, stream.random(2), stream.random(3)
-    side = _side(params, scale, rgba.shape)
-    row, column = window(rgba[..., 3], side, draws)
-    part = rgba[row : row + side, column : column + side]
+    shrunk, bent, shape, tint = stream.random(), stream.random(), stream.random(3), stream.random(2)
+    side = _side(params, scale, rgba.shape) if shrunk >= params.resize else _whole(params, rgba.shape)
+    row, column = window(rgba[..., 3], side, draws, cells)
+    curve = tone_curve(params.jitter, tone, channels), chroma_turn(params.hue, params.saturation, tint)
+    if bent < params.affine:
+        colour, alpha = warped(rgba, (row, column), side, params.crop, bend(params, shape), curve)
+    else:
+        colour, alpha = premultiplied(rgba[row : row + side, column : column + side], *curve)
+        colour, alpha = _scaled(colour, params.crop), _scaled(alpha, params.crop)
+    return (cv2.flip(colour, 1), cv2.flip(alpha, 1)) if flip else (colour, alpha)
+
+
+def premultiplied(part: np.ndarray, curve: np.ndarray, turn: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """Change a part's tone and chroma; return its premultiplied colour (H, W, 3) float32 and its alpha (H, W)."""
     alpha = part[..., 3].astype(np.float32) / 255
-    colour = cv2.LUT(np.ascontiguousarray(part[..., :3]), tone_curve(params.jitter, tone, channels))
-    mixed = _scaled(np.dstack([colour * alpha[..., None], alpha]), params.crop)
-    if flip:
-        mixed = mixed[:, ::-1]
-    return mixed[..., :3], mixed[..., 3]
+    colour = cv2.LUT(np.ascontiguousarray(part[..., :3]), curve.astype(np.float32))
+    if turn is not None:
+        colour = np.clip(cv2.transform(colour, turn), 0, 255)
+    return cv2.multiply(colour, _thrice(alpha)), alpha
 
 
-def window(alpha: np.ndarray, side: int, draws: np.ndarray) -> tuple[int, int]:
+def bend(params: Params, draws: np.ndarray) -> np.ndarray:
+    """Make the (2, 2) matrix that turns, shears and zooms by at most what `params` allow; the draws lie in [0, 1)."""
+    angle, slant = np.deg2rad((2 * draws[:2] - 1) * [params.rotation, params.shear])
+    turned = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    return params.zoom ** (2 * draws[2] - 1) * turned @ np.array([[1, np.tan(slant)], [0, 1]])
+
+
+def warped(
+    rgba: np.ndarray,
+    corner: tuple[int, int],
+    side: int,
+    crop: int,
+    matrix: np.ndarray,
+    curve: tuple[np.ndarray, np.ndarray | None],
+) -> tuple[np.ndarray, np.ndarray]:
+    """Look at a portrait through a window that a (2, 2) matrix bends about its centre; clear beyond the frame.
+
+    `corner` is the window's top row and left column, `side` its size. Of the portrait, only the box that is seen is
+    worked on. Where the picture gets smaller it is first shrunk by areas, so that hair does not alias.
+    """
+    back = np.linalg.inv(matrix) * side / crop  # from the sample to the portrait, both seen from the centre
+    centre = np.array([corner[1], corner[0]]) + (side - 1) / 2
+    reach = np.abs(back).sum(1) * crop / 2 + 2
+    low = np.maximum(np.floor(centre - reach), 0).astype(int)
+    high = np.minimum(np.ceil(centre + reach) + 1, rgba.shape[1::-1]).astype(int)
+    colour, alpha = premultiplied(rgba[low[1] : high[1], low[0] : high[0]], *curve)
+    fine = high - low
+    coarse = np.maximum(1, np.rint(fine / max(1, np.sqrt(np.linalg.det(back))))).astype(int)
+    if (coarse < fine).any():
+        colour, alpha = (cv2.resize(plane, coarse.tolist(), interpolation=cv2.INTER_AREA) for plane in (colour, alpha))
+    ratio = coarse / fine
+    linear = ratio[:, None] * back
+    shift = ratio * (centre - low + 0.5) - 0.5 - linear @ np.full(2, (crop - 1) / 2)
+    mapping, way = np.column_stack([linear, shift]), cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return tuple(cv2.warpAffine(plane, mapping, (crop, crop), flags=way) for plane in (colour, alpha))
+
+
+def window(alpha: np.ndarray, side: int, draws: np.ndarray, cells: np.ndarray | None = None) -> tuple[int, int]:
     """Return the top row and left column of a square window inside the picture.
 
     `draws` (n, 2) in [0, 1) are the candidates' places, evenly over all windows; of those, the first is taken whose
-    centre is on the rim by `places`, or else the first of all.
+    centre is on the rim by `places` (`cells`, or found anew), or else the first of all.
     """
+    rim = places(alpha) if cells is None else cells
     height, width = alpha.shape
     corners = (draws * [height - side + 1, width - side + 1]).astype(int)
-    cells = (corners + side // 2) * CELLS // [height, width]
-    values = places(alpha)[cells[:, 0].clip(0, CELLS - 1), cells[:, 1].clip(0, CELLS - 1)]
+    centres = (corners + side // 2) * CELLS // [height, width]
+    values = rim[centres[:, 0].clip(0, CELLS - 1), centres[:, 1].clip(0, CELLS - 1)]
     row, column = corners[int(np.argmax(values))]
     return int(row), int(column)
 
@@ -143,7 +222,7 @@ def background(picture: np.ndarray, params: Params, stream: np.random.Generator)
 def over(behind: tuple[np.ndarray, np.ndarray], front: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Lay one premultiplied picture over another (Porter and Duff 1984, "over"): c = c1 + (1 - a1) c0, a alike."""
     rest = 1 - front[1]
-    return front[0] + rest[..., None] * behind[0], front[1] + rest * behind[1]
+    return front[0] + _thrice(rest) * behind[0], front[1] + rest * behind[1]
 
 
 def tone_curve(jitter: float, tone: np.ndarray, channels: np.ndarray) -> np.ndarray:
@@ -152,6 +231,20 @@ def tone_curve(jitter: float, tone: np.ndarray, channels: np.ndarray) -> np.ndar
     gain = exposure * (1 + jitter / 3 * (2 * channels - 1))
     level = np.arange(256)[:, None]
     return _to_bytes((level - 128) * contrast * gain + 128 * gain)[None]
+
+
+def chroma_turn(hue: float, saturation: float, draws: np.ndarray) -> np.ndarray | None:
+    """Make the (3, 3) matrix that turns the hue and changes the saturation of RGB, or None for no change.
+
+    The chroma plane of YIQ is turned by at most `hue` degrees and stretched by at most `saturation`; luma stays
+    (Haeberli 1993). The draws lie in [0, 1).
+    """
+    if not hue and not saturation:
+        return None
+    angle, stretch = np.deg2rad(hue) * (2 * draws[0] - 1), 1 + saturation * (2 * draws[1] - 1)
+    turn = np.eye(3)
+    turn[1:, 1:] = stretch * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    return np.linalg.inv(YIQ) @ turn @ YIQ
 
 
 def degraded(image: np.ndarray, stream: np.random.Generator) -> np.ndarray:
@@ -170,10 +263,20 @@ def _side(params: Params, draw: float, shape: tuple[int, ...]) -> int:
     return min(round(params.crop * scale), *shape[:2])
 
 
+def _whole(params: Params, shape: tuple[int, ...]) -> int:
+    """Side of the window that is `crop` pixels in the portrait shrunk to `resize_to`."""
+    return min(round(params.crop * min(shape[:2]) / params.resize_to), *shape[:2])
+
+
 def _scaled(picture: np.ndarray, side: int) -> np.ndarray:
     way = cv2.INTER_AREA if picture.shape[0] > side else cv2.INTER_LINEAR
     return picture if picture.shape[0] == side else cv2.resize(picture, (side, side), interpolation=way)
 
 
+def _thrice(plane: np.ndarray) -> np.ndarray:
+    """A plane (H, W) as (H, W, 3): OpenCV multiplies such pictures several times as fast as numpy broadcasts."""
+    return cv2.merge([plane, plane, plane])
+
+
 def _to_bytes(values: np.ndarray) -> np.ndarray:
-    return np.rint(np.clip(values, 0, 255)).astype(np.uint8)
+    return cv2.convertScaleAbs(np.maximum(values, 0))  # which rounds to the nearest level, and clips

@@ -111,7 +111,7 @@ def cross_check(config: Mapping) -> None:
         )
     for model, own in config["train"]["models"].items():
         for key in own:
-            if key not in config["train"] or key in ("models", "backgrounds", "gpus", "threads"):
+            if key not in config["train"] or key in OF_ALL:
                 raise ValueError(f"The key train.models.{model}.{key} is unknown; it must be one of train's settings.")
     for name in config["external"]:
         if name in VARIANTS or not re.fullmatch(NAME, name):
@@ -150,6 +150,8 @@ def _files(config: Mapping) -> Iterator[tuple[str, str]]:
             yield f"{section}.{key}", config[section][key]
 
 
+# Keys of section train that hold for all networks, and that a rule passes by other ways than as a network's options.
+OF_ALL = ("models", "backgrounds", "gpus", "nodes", "threads")
 # What concerns the machine or the files' places alone, and so must not make pictures again.
 MACHINE = ("batch", "offload", "channels_last", "compile", "failed")
 
@@ -263,8 +265,17 @@ def train_options(config: Mapping, model: str) -> str:
 
     What depends on the machine and the paths is left out: a rule passes it by other ways, so that it reruns nothing.
     """
-    section = config["train"] | config["train"]["models"].get(model, {})
-    return options(section, "models", "backgrounds", "gpus", "threads")
+    return options(_train_section(config, model), *OF_ALL, "init_file")
+
+
+def init_file(config: Mapping, model: str) -> list[str]:
+    """The file of weights that a network starts from, as a list of one; else an empty one."""
+    file = _train_section(config, model)["init_file"]
+    return [file] if file else []
+
+
+def _train_section(config: Mapping, model: str) -> dict:
+    return config["train"] | config["train"]["models"].get(model, {})
 
 
 def options(section: Mapping, *leave_out: str) -> str:

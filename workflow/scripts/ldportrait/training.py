@@ -1,14 +1,21 @@
 """Training of a matting network: the stream of composites, the losses, the Lightning module, and going on after a kill.
 
-Which samples a step sees is a function of the seed and the step (see `Composites`), so a run that goes on from its last
-checkpoint sees what an undisturbed one would have seen.
+Which samples a step sees, and what is drawn in it, is a function of the seed and the step (see `Composites`), so a run
+that goes on from its last checkpoint ends in the weights of an undisturbed one, to the last bit on the same machine.
 """
 
+import contextlib
 import csv
+import ctypes
+import functools
 import hashlib
+import importlib.util
 import json
 import logging
+import math
+import multiprocessing
 import os
+import signal
 import tarfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,17 +26,28 @@ import cv2
 import lightning.pytorch as lightning
 import numpy as np
 import torch
+from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.plugins.environments import (
+    ClusterEnvironment,
+    LightningEnvironment,
+    SLURMEnvironment,
+    TorchElasticEnvironment,
+)
+from safetensors.torch import load_file, save_file
 from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, Dataset, Sampler
 from tqdm import tqdm
 
-from ldportrait import augment, pictures
+from ldportrait import augment, pictures, recipes
 from ldportrait.models import losses as terms
+from ldportrait.recipes import Plan
 from ldportrait.shards import replacing
 
-CHECKPOINT = "last.ckpt"
-PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "bf16-true")
+CHECKPOINT, BEST = "last.ckpt", "best.safetensors"
 MEGABYTE = 10**6
+IN_A_ROW = 10  # steps without a finite loss and gradient after which a run stops
+SET_ASIDE = 20  # batches without a finite loss that are kept for inspection at most
 
 
 # Data ----------------------------------------------------------------------------------------------------------------
@@ -44,12 +62,21 @@ class Shard:
     picture: int
 
 
+@dataclass(frozen=True)
+class Portrait:
+    """A decoded portrait (H, W, 4) uint8, and where its rim is (`augment.places`)."""
+
+    rgba: np.ndarray
+    rim: np.ndarray
+
+
 class Composites(Dataset):
     """Composite k of a run, for any k: a function of the seed, k, the order of ids and the pictures.
 
     An epoch shows every portrait once. Its shards are shuffled and taken in blocks of as many as fit into `cache`
     megabytes when decoded; within a block portraits are shuffled. So memory is bounded (by the cache, or one shard
     if that is larger), shards are read as streams, and a data set that fits is decoded once and shuffled as a whole.
+    A portrait is decoded when a sample needs it: of several workers, each decodes its own samples' portraits alone.
     """
 
     def __init__(
@@ -63,6 +90,7 @@ class Composites(Dataset):
     ) -> None:
         """Take the shards, the pictures to lay portraits over, and the sample that index 0 stands for."""
         self.shards, self.backgrounds, self.seed, self.start = shards, backgrounds, seed, start
+        self.given = params
         self.shrink = params.scale_low if params.scale_low >= 2 else 1.0
         self.params = replace(
             params, scale_low=params.scale_low / self.shrink, scale_high=params.scale_high / self.shrink
@@ -70,40 +98,56 @@ class Composites(Dataset):
         self.count = sum(len(shard.ids) for shard in shards)
         self.cache = cache
         self._held: tuple[int, ...] = ()
-        self._pictures: dict[str, np.ndarray] = {}
+        self._stored: dict[str, tuple[Path, bytes]] = {}
+        self._decoded: dict[str, Portrait] = {}
         self._plan: tuple[int, list] = (-1, [])
 
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
         """Return sample `start + index` as float tensors in [0, 1], channels first."""
+        return floats(self.bytes(index))
+
+    def bytes(self, index: int) -> dict[str, torch.Tensor]:
+        """Return sample `start + index` as uint8 tensors, channels first: a quarter of the memory to move."""
         index += self.start
         first, second = self._pair(index)
-        made = augment.sample(index, first, second, self.backgrounds, self.params, self.seed)
+        made = augment.sample(
+            index, first.rgba, second.rgba, self.backgrounds, self.params, self.seed, (first.rim, second.rim)
+        )
         return {
-            "image": _tensor(made.image.transpose(2, 0, 1)),
-            "alpha": _tensor(made.alpha[None]),
-            "trimap": trimap_tensor(made.trimap)[None],
-            "background": _tensor(made.background.transpose(2, 0, 1)),
+            "image": torch.from_numpy(np.ascontiguousarray(made.image.transpose(2, 0, 1))),
+            "alpha": torch.from_numpy(made.alpha[None]),
+            "trimap": torch.from_numpy(made.trimap[None]),
+            "background": torch.from_numpy(np.ascontiguousarray(made.background.transpose(2, 0, 1))),
         }
 
-    def _pair(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return the portrait of a sample and its neighbour in the order, for a second foreground."""
+    def _pair(self, index: int) -> tuple[Portrait, Portrait]:
+        """Return a sample's portrait, and its neighbour in the order if it has a second foreground, else itself."""
         epoch, place = divmod(index, self.count)
         if self._plan[0] != epoch:
             self._plan = epoch, blocks(self.shards, self.seed, epoch, self.cache)
         for members, ids in self._plan[1]:
             if place < len(ids):
-                held = self._decoded(members)
-                return held[ids[place]], held[ids[(place + 1) % len(ids)]]
+                self._hold(members)
+                two = augment.has_second(self.params, augment.generator(self.seed, index, 2))
+                return self._portrait(ids[place]), self._portrait(ids[(place + two) % len(ids)])
             place -= len(ids)
         raise AssertionError("the blocks of an epoch hold all of its portraits")
 
-    def _decoded(self, members: tuple[int, ...]) -> dict[str, np.ndarray]:
-        """Return the pictures of a block by id; those of the last block are let go first."""
+    def _hold(self, members: tuple[int, ...]) -> None:
+        """Read the files of a block, which are small, once; those of the last block are let go first."""
         if self._held != members:
-            self._pictures = {}
-            self._pictures = {id: self._shrunk(rgba) for member in members for id, rgba in read(self.shards[member])}
+            self._stored, self._decoded = {}, {}
+            for shard in (self.shards[member] for member in members):
+                self._stored.update((id, (shard.tar, content)) for id, content in read(shard))
             self._held = members
-        return self._pictures
+
+    def _portrait(self, id: str) -> Portrait:
+        """Return a portrait of the block; its file is let go when it is decoded."""
+        if id not in self._decoded:
+            tar, content = self._stored.pop(id)
+            rgba = self._shrunk(decode(content, f"{id} in {tar}"))
+            self._decoded[id] = Portrait(rgba, augment.places(rgba[..., 3]))
+        return self._decoded[id]
 
     def _shrunk(self, rgba: np.ndarray) -> np.ndarray:
         """Make a portrait as small as the least window allows: for a network that sees whole portraits, much faster."""
@@ -111,6 +155,18 @@ class Composites(Dataset):
             return rgba
         height, width = (max(self.params.crop, round(side / self.shrink)) for side in rgba.shape[:2])
         return pictures.shrink(rgba, width, height)
+
+
+class Batches(Dataset):
+    """Composites as uint8 tensors, for a loader."""
+
+    def __init__(self, composites: Composites) -> None:
+        """Take the composites."""
+        self.composites = composites
+
+    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        """Return a sample."""
+        return self.composites.bytes(index)
 
 
 def blocks(shards: Sequence[Shard], seed: int, epoch: int, cache: float) -> list[tuple[tuple[int, ...], list[str]]]:
@@ -131,20 +187,33 @@ def blocks(shards: Sequence[Shard], seed: int, epoch: int, cache: float) -> list
     return plan
 
 
-def read(shard: Shard) -> Iterator[tuple[str, np.ndarray]]:
-    """Stream the wanted pictures of a shard as (id, (H, W, 4) uint8). ValueError names a damaged or incomplete one."""
+def read(shard: Shard) -> Iterator[tuple[str, bytes]]:
+    """Stream the wanted pictures of a shard as (id, file). ValueError names a damaged or incomplete one."""
     import webdataset
 
     wanted = set(shard.ids)
-    pipeline = webdataset.WebDataset([str(shard.tar)], shardshuffle=False, empty_check=False)
+    # every process reads the whole shard: which samples are whose is the sampler's to say
+    whole = {"nodesplitter": None, "workersplitter": None, "shardshuffle": False, "empty_check": False}
+    pipeline = webdataset.WebDataset([str(shard.tar)], **whole)
     try:
-        for sample in pipeline.select(lambda sample: sample["__key__"] in wanted).decode("pilrgba", only="rgba.webp"):
+        for sample in pipeline.select(lambda sample: sample["__key__"] in wanted):
             wanted.remove(sample["__key__"])
-            yield sample["__key__"], np.array(sample["rgba.webp"])
+            yield sample["__key__"], sample["rgba.webp"]
     except (tarfile.TarError, OSError, KeyError, ValueError) as error:
         raise ValueError(f"{shard.tar} is damaged; assemble the data set again.") from error
     if wanted:
         raise ValueError(f"{shard.tar} lacks {min(wanted)}, which the data set's metadata lists.")
+
+
+def decode(content: bytes, name: str) -> np.ndarray:
+    """Decode a portrait's file to (H, W, 4) uint8, faster than Pillow does. ValueError, with its name, if it cannot be.
+
+    WebP leaves out an alpha that is 255 everywhere.
+    """
+    picture = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+    if picture is None or picture.ndim != 3:
+        raise ValueError(f"The picture {name} is damaged; assemble the data set again.")
+    return cv2.cvtColor(picture, cv2.COLOR_BGRA2RGBA if picture.shape[2] == 4 else cv2.COLOR_BGR2RGBA)
 
 
 class Steps(Sampler):
@@ -165,13 +234,12 @@ class Steps(Sampler):
         return self.stop
 
 
-def trimap_tensor(trimap: np.ndarray) -> torch.Tensor:
-    """A trimap of {0, 128, 255} as float {0, 0.5, 1}, 0.5 exactly."""
-    return torch.from_numpy((np.rint(trimap / 127.5) / 2).astype(np.float32))
-
-
-def _tensor(picture: np.ndarray) -> torch.Tensor:
-    return torch.from_numpy(np.ascontiguousarray(picture)).float() / 255
+def floats(batch: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """A sample or batch of uint8 as floats in [0, 1]; a trimap of {0, 128, 255} becomes {0, 0.5, 1}, 0.5 exactly."""
+    return {
+        name: (tensor.float() / 127.5).round() / 2 if name == "trimap" else tensor.float() / 255
+        for name, tensor in batch.items()
+    }
 
 
 # Losses --------------------------------------------------------------------------------------------------------------
@@ -212,98 +280,211 @@ def losses(alpha: torch.Tensor, batch: Mapping[str, torch.Tensor], weights: Loss
 # The run -------------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Plan:
-    """How a network is trained."""
-
-    steps: int = 120
-    batch_size: int = 8
-    learning_rate: float = 3e-3
-    weight_decay: float = 0.01
-    warm_up: float = 0.3  # share of the steps over which the learning rate rises
-    precision: str = "32-true"
-    gpus: int = 0
-    checkpoint_every: int = 50
-
-    def __post_init__(self) -> None:
-        """Raise ValueError, naming the setting, for one out of its range."""
-        for name in ("steps", "batch_size", "learning_rate", "checkpoint_every"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be above 0, not {getattr(self, name)}.")
-        if self.precision not in PRECISIONS:
-            raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, not {self.precision}.")
-        if not 0 < self.warm_up < 1:
-            raise ValueError(f"warm_up must lie between 0 and 1, not {self.warm_up}.")
-
-
 class Matting(lightning.LightningModule):
-    """A network with its losses and optimiser; `rows` is the log, one row a step, and travels in the checkpoint."""
+    """A network with its losses, optimiser and average; `rows` is the log, one row a step.
+
+    A step whose loss or gradient is not finite changes no weight. The log, and how many steps were skipped, travel in
+    the checkpoint.
+    """
 
     def __init__(
-        self, network: nn.Module, weights: Losses | Mapping[str, float], plan: Plan, own: Callable | None = None
+        self,
+        network: nn.Module,
+        weights: Losses | Mapping[str, float],
+        plan: Plan,
+        own: Callable | None = None,
+        seed: int = 0,
+        inspection: Path | None = None,
     ) -> None:
-        """Take what is trained, and how; `own` losses with their weights are those of `models.Network.losses`."""
+        """Take what is trained, and how; `own` losses with their weights are those of `models.Network.losses`.
+
+        Batches without a finite loss are written to the folder `inspection`, if there is one.
+        """
         super().__init__()
         self.network, self.weights, self.plan, self.own = network, weights, plan, own
+        self.seed, self.inspection = seed, inspection
+        self.average = None
+        if plan.ema:
+            average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(plan.ema), use_buffers=True)
+            self.average = average.requires_grad_(False)
         self.rows: list[dict[str, float]] = []
+        self.best: dict[str, float] = {}
+        self.skipped = self.in_a_row = 0
+        self._parts: list[dict[str, float]] = []  # of the batches of a step that is not over yet
+        self._before: list[torch.Tensor] = []  # the network's buffers before a batch whose loss is not finite
+        self._finite = True
 
-    def training_step(self, batch: dict[str, torch.Tensor], _: int) -> torch.Tensor:
-        """Return the weighted loss and note it; ValueError if it is not a number."""
+    @property
+    def trained(self) -> nn.Module:
+        """The network that is the result: with averaged weights, if there are."""
+        return self.network if self.average is None else self.average.module
+
+    @property
+    def amid_step(self) -> bool:
+        """Whether batches were seen since the last step, as when gradients are accumulated."""
+        return bool(self._parts)
+
+    def on_after_batch_transfer(self, batch: dict[str, torch.Tensor], _: int) -> dict[str, torch.Tensor]:
+        """Make floats of bytes, on the device."""
+        return floats(batch)
+
+    def training_step(self, batch: dict[str, torch.Tensor], index: int) -> torch.Tensor:
+        """Return the weighted loss and note it.
+
+        Where it is not finite, neither shall be the gradient, on any GPU: so all of them skip the step.
+        """
+        draws = augment.generator(self.seed, index * self.trainer.world_size + self.global_rank, 8)
+        torch.manual_seed(int(draws.integers(2**62)))  # for networks that draw: the same after a kill
+        before = [buffer.clone() for buffer in self.network.buffers()]
         image = batch["image"].contiguous(memory_format=torch.channels_last)
         if self.own is None:
             weights, parts = vars(self.weights), losses(self.network(image, batch["trimap"]), batch, self.weights)
         else:
             weights, parts = self.weights, self.own(self.network.predict_all(image, batch["trimap"]), batch)
         total = sum(weights[name] * part for name, part in parts.items())
-        values = {name: part.item() for name, part in parts.items()}
-        if not np.isfinite(list(values.values())).all():
-            raise ValueError(
-                f"The loss at step {self.global_step + 1} is not a finite number ({values}); lower the learning rate, "
-                f"now {self.plan.learning_rate:g}, or look for broken pictures in the data set."
-            )
-        rate = self.optimizers().param_groups[0]["lr"]
-        self.rows.append({"step": self.global_step + 1, "loss": total.item(), **values, "learning_rate": rate})
+        self._parts.append({"loss": total.item(), **{name: part.item() for name, part in parts.items()}})
+        if not all(map(math.isfinite, self._parts[-1].values())):
+            self._before = before
+            self._set_aside(batch)
+            total = total * math.nan
         return total
 
+    def on_after_backward(self) -> None:
+        """Take back what batch normalisation made of a batch without a finite loss."""
+        if self._before:
+            for buffer, value in zip(self.network.buffers(), self._before, strict=True):
+                buffer.copy_(value)
+            self._before = []
+
+    def on_before_optimizer_step(self, _: torch.optim.Optimizer) -> None:
+        """Drop gradients that are not finite, so that the step changes nothing."""
+        weights = [weight for weight in self.network.parameters() if weight.grad is not None]
+        self._finite = bool(torch.nn.utils.get_total_norm([weight.grad for weight in weights]).isfinite())
+        if not self._finite:
+            for weight in weights:
+                weight.grad = None
+
+    def optimizer_step(self, *arguments: object) -> None:
+        """Make a step, move the average, and note it in the log. ValueError if too many in a row were not finite."""
+        super().optimizer_step(*arguments)
+        if self._finite:
+            self.in_a_row = 0
+            if self.average is not None:
+                self.average.update_parameters(self.network)
+        else:
+            self.skipped, self.in_a_row = self.skipped + 1, self.in_a_row + 1
+        means = {name: float(np.mean([parts[name] for parts in self._parts])) for name in self._parts[0]}
+        rate = max(group["lr"] for group in self.optimizers().param_groups)
+        step = self.global_step + 1
+        self.rows.append({"step": step, **means, "learning_rate": rate, "skipped": self.skipped})
+        self._parts = []
+        if self.in_a_row == IN_A_ROW:
+            raise ValueError(
+                f"The loss or its gradient was not a finite number in {IN_A_ROW} steps in a row, the last of them "
+                f"{step} ({means}); lower the learning rate, now {self.plan.learning_rate:g}, or look for broken "
+                f"pictures in the data set{f', as in {self.inspection}' if self.inspection else ''}."
+            )
+
+    def _set_aside(self, batch: Mapping[str, torch.Tensor]) -> None:
+        """Keep a batch without a finite loss for inspection, with its losses; but not too many of them."""
+        if self.inspection is None or len(list(self.inspection.glob("*.safetensors"))) >= SET_ASIDE:
+            return
+        self.inspection.mkdir(parents=True, exist_ok=True)
+        name = f"step-{self.global_step + 1:09d}-rank-{self.global_rank}.safetensors"
+        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in batch.items()}
+        with replacing(self.inspection / name) as temporary:
+            save_file(tensors, temporary, {name: str(value) for name, value in self._parts[-1].items()})
+
     def configure_optimizers(self) -> dict:
-        """AdamW with one cycle of the learning rate (Smith and Topin 2019)."""
-        plan = self.plan
-        optimiser = torch.optim.AdamW(self.parameters(), plan.learning_rate, weight_decay=plan.weight_decay)
-        cycle = torch.optim.lr_scheduler.OneCycleLR(
-            optimiser, plan.learning_rate, total_steps=plan.steps, pct_start=plan.warm_up
-        )
-        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": cycle, "interval": "step"}}
+        """Make the optimiser and the schedule of the plan."""
+        optimiser = recipes.optimiser(self.network, self.plan)
+        schedule = {"scheduler": recipes.scheduler(optimiser, self.plan), "interval": "step"}
+        return {"optimizer": optimiser, "lr_scheduler": schedule}
 
     def on_save_checkpoint(self, checkpoint: dict) -> None:
         """Put the log into the checkpoint."""
-        checkpoint["rows"] = self.rows
+        checkpoint["rows"], checkpoint["best"] = self.rows, self.best
+        checkpoint["skipped"], checkpoint["in_a_row"] = self.skipped, self.in_a_row
 
     def on_load_checkpoint(self, checkpoint: dict) -> None:
         """Take the log from the checkpoint."""
-        self.rows = checkpoint["rows"]
+        self.rows, self.best = checkpoint["rows"], checkpoint["best"]
+        self.skipped, self.in_a_row = checkpoint["skipped"], checkpoint["in_a_row"]
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """The composites that a network is validated on: the first `count`, always the same."""
+
+    composites: Composites
+    count: int
 
 
 class Checkpoints(lightning.Callback):
-    """Keep the last checkpoint, whole, under a digest of what the run depends on; and show progress on a terminal."""
+    """Keep the last checkpoint, whole, under a digest of what the run depends on, and the best weights in validation.
 
-    def __init__(self, folder: Path, digest: str, every: int) -> None:
-        """Take the folder, what the checkpoint is good for, and the steps between two."""
-        self.path, self.digest, self.every = folder / CHECKPOINT, digest, every
+    A run that is told to stop by SIGTERM does so at the end of a step, with a checkpoint of it. Progress is shown on a
+    terminal.
+    """
+
+    def __init__(self, folder: Path, digest: str, every: int, held_out: HeldOut | None = None) -> None:
+        """Take the folder, what the checkpoint is good for, the steps between two, and what to validate on."""
+        self.path, self.best, self.digest, self.every = folder / CHECKPOINT, folder / BEST, digest, every
+        self.held_out = held_out
         self.bar: tqdm | None = None
+        self.asked = self.stopped = False
 
     def on_train_start(self, trainer: lightning.Trainer, _: lightning.LightningModule) -> None:
-        """Open the progress bar."""
+        """Open the progress bar, and listen for SIGTERM in place of Lightning, which would lose the steps since."""
+        with contextlib.suppress(ValueError):  # only a main thread may listen; Lightning puts the old listener back
+            signal.signal(signal.SIGTERM, self._ask)
         self.bar = tqdm(
-            total=trainer.max_steps, initial=trainer.global_step, desc="training", unit="step", disable=None
+            total=trainer.max_steps,
+            initial=trainer.global_step,
+            desc="training",
+            unit="step",
+            disable=None if trainer.is_global_zero else True,
         )
 
+    def _ask(self, *_: object) -> None:
+        self.asked = True
+
     def on_train_batch_end(self, trainer: lightning.Trainer, module: Matting, *_: object) -> None:
-        """Show the step, and save every so many."""
-        self.bar.set_postfix(loss=f"{module.rows[-1]['loss']:.4f}", refresh=False)
+        """At the end of a step: show it, validate and save every so many, and stop if that was asked for."""
+        if module.amid_step:
+            return
+        step, last, row = trainer.global_step, trainer.global_step == trainer.max_steps, module.rows[-1]
+        self.bar.set_postfix(loss=f"{row['loss']:.4f}", refresh=False)
         self.bar.update()
-        if trainer.global_step % self.every == 0 and trainer.global_step < trainer.max_steps:
-            with replacing(self.path) as temporary:
-                trainer.save_checkpoint(temporary)
+        every = module.plan.validate_every
+        if every and (step % every == 0 or last) and trainer.is_global_zero:
+            self._validate(module)
+        if trainer.logger:
+            trainer.logger.log_metrics({name: value for name, value in row.items() if name != "step"}, step)
+        stop = trainer.strategy.reduce_boolean_decision(self.asked, all=False) and not last
+        if (step % self.every == 0 or stop) and not last:
+            self._save(trainer)
+        if stop:
+            self.stopped = trainer.should_stop = True
+
+    def _validate(self, module: Matting) -> None:
+        """Measure the network, note it in the log, and keep its weights if it is the best so far."""
+        found = validate(module, self.held_out)
+        module.train()
+        module.rows[-1] |= {f"val_{name}": found[name] for name in ("mad", "unknown_mad")}
+        if found["mad"] < module.best.get("mad", math.inf):
+            module.best = {"step": module.rows[-1]["step"], "mad": found["mad"], "unknown_mad": found["unknown_mad"]}
+            with replacing(self.best) as temporary:
+                save_file(
+                    {name: tensor.contiguous() for name, tensor in module.trained.state_dict().items()}, temporary
+                )
+
+    def _save(self, trainer: lightning.Trainer) -> None:
+        """Save a checkpoint under its name when it is whole; every process takes part."""
+        temporary = self.path.with_suffix(".part")
+        trainer.save_checkpoint(temporary)
+        if trainer.is_global_zero:
+            os.replace(temporary, self.path)
 
     def on_train_end(self, *_: object) -> None:
         """Close the progress bar."""
@@ -323,51 +504,118 @@ class Checkpoints(lightning.Callback):
             return 0
         except Exception as error:  # torch names no error of its own for a damaged file
             print(f"{self.path} is damaged and is thrown away: {error}", flush=True)
-        self.path.unlink()
+        self.path.unlink(missing_ok=True)
         return 0
 
 
-def fit(module: Matting, composites: Composites, checkpoints: Path, state: Mapping[str, object], workers: int = 0):
+def fit(
+    module: Matting,
+    composites: Composites,
+    checkpoints: Path,
+    state: Mapping[str, object],
+    workers: int = 0,
+    held_out: HeldOut | None = None,
+    events: Path | None = None,
+) -> bool:
     """Train `module` to its plan's end, from the last checkpoint in `checkpoints` if it was made from an equal `state`.
 
-    Returns nothing; the module is trained in place. Raises ValueError if the loss is not a number, or if GPUs are asked
-    for that are not there.
+    Returns whether the end was reached: False if SIGTERM stopped the run, which then has a checkpoint. The module is
+    trained in place; with `keep` best, it ends with the weights that were best on `held_out`. TensorBoard's event files
+    go to the folder `events`, if there is one. Raises ValueError if too many losses in a row are not finite, if a shard
+    is damaged, or if GPUs are asked for that are not there.
     """
     plan = module.plan
     if plan.gpus > torch.cuda.device_count():
         raise ValueError(f"{plan.gpus} GPUs are asked for, but torch finds {torch.cuda.device_count()}; use --gpus 0.")
+    if plan.validate_every and held_out is None:
+        raise ValueError("validate_every asks for validation, but there are no val portraits, or validation is 0.")
     _quiet()
+    cv2.setNumThreads(1)  # its threads would not survive the fork of a worker, which would wait for them forever
     digest = hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()
-    keeper = Checkpoints(checkpoints, digest, plan.checkpoint_every)
+    keeper = Checkpoints(checkpoints, digest, plan.checkpoint_every, held_out)
     start = keeper.found()
-    if start:
-        print(f"going on from step {start}", flush=True)
-    samples = plan.batch_size * max(1, plan.gpus)  # a step
-    loader = DataLoader(
-        composites,
-        batch_size=plan.batch_size,
-        sampler=Steps(start * samples, plan.steps * samples),
-        num_workers=workers,
-        pin_memory=plan.gpus > 0,
-        persistent_workers=workers > 0,
-    )
-    module.to(memory_format=torch.channels_last)  # 1.5 times as fast on a CPU
-    module.train()
+    devices = plan.gpus or int(os.environ.get("LOCAL_WORLD_SIZE", 1))  # on CPUs, as many processes as torchrun started
     trainer = lightning.Trainer(
         accelerator="gpu" if plan.gpus else "cpu",
-        devices=plan.gpus or 1,
+        devices=devices,
+        num_nodes=plan.nodes,
+        strategy="ddp" if devices * plan.nodes > 1 else "auto",
+        plugins=_environment(devices * plan.nodes),
         precision=plan.precision,
         max_epochs=-1,
         max_steps=plan.steps,
+        accumulate_grad_batches=plan.accumulate,
+        gradient_clip_val=plan.clip or None,
         callbacks=[keeper],
         use_distributed_sampler=False,
-        logger=False,
+        logger=_logger(events),
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
     )
-    trainer.fit(module, loader, ckpt_path=keeper.path if start else None, weights_only=True)
+    if start and trainer.is_global_zero:
+        print(f"going on from step {start}", flush=True)
+    samples = plan.batch_size * plan.accumulate * trainer.world_size  # a step
+    over = multiprocessing.RawValue(ctypes.c_bool, False)
+    loader = DataLoader(
+        Batches(composites),
+        batch_size=plan.batch_size,
+        sampler=Steps(start * samples, plan.steps * samples),
+        num_workers=workers,
+        pin_memory=plan.gpus > 0,
+        worker_init_fn=functools.partial(_outlive_sigterm, over),
+    )
+    module.to(memory_format=torch.channels_last)  # 1.5 times as fast on a CPU
+    module.train()
+    try:
+        trainer.fit(module, loader, ckpt_path=keeper.path if start else None, weights_only=True)
+    except ValueError as error:
+        raise ValueError(_own_words(error)) from error
+    finally:
+        over.value = True
+    if plan.keep == "best" and not keeper.stopped and trainer.is_global_zero:
+        module.trained.load_state_dict(load_file(keeper.best))
     module.eval()
+    return not keeper.stopped
+
+
+def _environment(processes: int) -> ClusterEnvironment | None:
+    """Say who starts the processes: torchrun or srun if they have started as many, else this one starts the others.
+
+    A job of Slurm's with one task is no reason to wait for tasks that nobody starts. Slurm is not told to requeue the
+    job either: whoever submitted it sees its exit status.
+    """
+    if TorchElasticEnvironment.detect():
+        return None
+    if processes > 1 and int(os.environ.get("SLURM_NTASKS", 1)) == processes:
+        return SLURMEnvironment(auto_requeue=False)
+    return LightningEnvironment()
+
+
+def _logger(events: Path | None) -> TensorBoardLogger | bool:
+    if events is None:
+        return False
+    if not any(importlib.util.find_spec(name) for name in ("tensorboardX", "tensorboard")):
+        raise ValueError("TensorBoard's files need the package tensorboardX, which is not installed.")
+    return TensorBoardLogger(events, name="", version="")
+
+
+def _outlive_sigterm(over: ctypes.c_bool, _: int) -> None:
+    """Let a worker work on when the whole job gets SIGTERM while the run is not `over`: its step is still to end.
+
+    After that SIGTERM ends it, which is how Python lets go of workers that are left at exit.
+    """
+
+    def listen(*_: object) -> None:
+        if over.value:
+            os._exit(0)
+
+    signal.signal(signal.SIGTERM, listen)
+
+
+def _own_words(error: ValueError) -> str:
+    """The message of an error, without the traceback that torch puts before one of a worker."""
+    return str(error).rpartition(f"{ValueError.__name__}: ")[2].strip()
 
 
 def _quiet() -> None:
@@ -379,12 +627,12 @@ def _quiet() -> None:
 
 
 @torch.inference_mode()
-def validate(module: Matting, composites: Composites, count: int) -> dict[str, float]:
-    """Measure a network on the first `count` composites: mean |a - a*| overall and in the unknown region."""
-    network = module.network.eval()
+def validate(module: Matting, held_out: HeldOut) -> dict[str, float]:
+    """Measure a network on held-out composites: mean |a - a*| overall and in the unknown region."""
+    network, count = module.trained.eval(), held_out.count
     whole, unknown, pixels = 0.0, 0.0, 0.0
     for index in range(count):
-        sample = {name: tensor[None].to(module.device) for name, tensor in composites[index].items()}
+        sample = {name: tensor[None].to(module.device) for name, tensor in held_out.composites[index].items()}
         error = (network(sample["image"], sample["trimap"]) - sample["alpha"]).abs()
         mask = terms.unknown_region(sample["trimap"])
         whole += float(error.mean()) / count
@@ -393,9 +641,13 @@ def validate(module: Matting, composites: Composites, count: int) -> dict[str, f
 
 
 def write_log(rows: Sequence[Mapping[str, float]], path: Path) -> None:
-    """Write the log as CSV, whole: step, loss, its parts, learning_rate."""
+    """Write the log as CSV, whole: step, loss, its parts, learning_rate, skipped, and what was measured in validation.
+
+    `skipped` counts the steps so far that were skipped; what was not measured at a step is empty.
+    """
+    names = list(dict.fromkeys(name for row in rows for name in row))
     with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, rows[0])
+        writer = csv.DictWriter(stream, names)
         writer.writeheader()
         writer.writerows({name: f"{value:.6g}" for name, value in row.items()} for row in rows)
 
