@@ -30,7 +30,7 @@ OF_MODELS = {
     "tabulate_capacity",
     "build_gallery",
 }
-TRAINED = {"train_matting", *MODELS, *OF_MODELS}
+TRAINED = {"train_matting", "plot_training", *MODELS, *OF_MODELS}
 ASSEMBLED = {"assemble_dataset", *TRAINED}
 OF_VERDICTS = {
     "score_variants",
@@ -135,7 +135,7 @@ def test_the_sets_above_name_all_rules():
         ({"train": {"steps": 7}}, TRAINED),
         (
             {"train": {"models": {"small-free": {"steps": 7}}}},
-            {"train_matting", *MODELS, "tabulate_models", "build_gallery"},
+            {"train_matting", "plot_training", *MODELS, "tabulate_models", "build_gallery"},
         ),
         ({"figures": {"rows": 3}}, {"plot_refinement", "plot_qualitative", "build_gallery"}),
         ({"plan": {"acceptance": 0.5}}, set()),

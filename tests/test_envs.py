@@ -32,7 +32,6 @@ BY_MAKE = {
     "document_config.py",
     "plot_bank.py",
     "plot_refined.py",
-    "plot_training.py",
     "matte_pictures.py",
     "export_model.py",
     "train_portrait_model.py",

@@ -10,7 +10,17 @@ OUTPUTS
     {R}/index.html, and its pictures in {R}/gallery/
 """
 
-FIGURE_NAMES = ["mosaic", "attributes", "refinement", "acceptance", "variants", "models", "capacity", "qualitative"]
+FIGURE_NAMES = [
+    "mosaic",
+    "attributes",
+    "refinement",
+    "acceptance",
+    "variants",
+    "models",
+    "capacity",
+    "qualitative",
+    "training",
+]
 TABLE_NAMES = ["screening", "variants", "models", "capacity"]
 FIGURES = expand(f"{R}/figures/{{name}}.{{suffix}}", name=FIGURE_NAMES, suffix=["pdf", "png"])
 PUBLISHED = [f"benchmark-{name}" for name in BENCHMARKS if name != "bank"]
@@ -242,6 +252,32 @@ rule plot_qualitative:
         'root={input.root:q}; [[ -d $root ]] || root=$(dirname "$root"); '
         "python {input.script} $(dirname {output.png:q})/qualitative $(dirname $(dirname {output.png:q}))/predictions "
         '--benchmark {params.benchmark} --root "$root" {params.models} --rows {params.rows} > {log:q} 2>&1'
+
+
+rule plot_training:
+    input:
+        script=f"{SCRIPTS}/plot_training.py",
+        info=of_models(f"{R}/models/{{name}}/model.json"),
+        log=of_models(f"{R}/models/{{name}}/log.csv"),
+    output:
+        pdf=f"{R}/figures/training.pdf",
+        png=report(
+            f"{R}/figures/training.png",
+            caption="../report/training.rst",
+            category="Models",
+            labels={"figure": "learning curves"},
+        ),
+    log:
+        f"{R}/logs/plot_training.log",
+    conda:
+        "../../envs/figures.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        library=library("plot_training"),
+    shell:
+        "python {input.script} $(dirname {output.png:q})/training $(dirname {input.info:q}) > {log:q} 2>&1"
 
 
 rule tabulate_screening:

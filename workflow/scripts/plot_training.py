@@ -1,12 +1,13 @@
 """Draw the learning curves of trainings: loss, validation error and learning rate against the step."""
 
+import json
 from pathlib import Path
 from typing import Annotated
 
 import pandas as pd
 import typer
 
-from ldportrait import commands, figures, figures_training, models
+from ldportrait import commands, figures, figures_training
 
 
 def main(
@@ -20,10 +21,12 @@ def main(
 
 def read(folder: Path) -> figures_training.Run:
     """Read a training's description and log. FileNotFoundError or ValueError, naming the file, if it cannot."""
-    info, path = models.read_info(folder), folder / "log.csv"
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no log at {path}.")
+    files = description, path = folder / "model.json", folder / "log.csv"
+    for file in files:
+        if not file.is_file():
+            raise FileNotFoundError(f"There is no {file}.")
     try:
+        info = json.loads(description.read_text(encoding="utf-8"))
         log = pd.read_csv(path)
         log[["step", "loss", "learning_rate"]].astype(float)
         return figures_training.Run(info["model"], info["variant"], info["fraction"], info["seed"], log)
