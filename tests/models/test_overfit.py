@@ -30,10 +30,10 @@ def four(root: Path) -> dict[str, torch.Tensor]:
     for sample in bank.items(root, "train")[::18]:
         image, alpha, *_ = bank.load(sample)
         image, alpha = (cv2.resize(p, (SIDE, SIDE), interpolation=cv2.INTER_AREA) for p in (image, alpha))
-        found["image"].append(torch.from_numpy(image.transpose(2, 0, 1)).float() / 255)
-        found["alpha"].append(torch.from_numpy(alpha)[None].float() / 255)
-        found["trimap"].append(training.trimap_tensor(bank.trimap(alpha))[None])
-    return {name: torch.stack(pictures) for name, pictures in found.items()}
+        found["image"].append(torch.from_numpy(image.transpose(2, 0, 1).copy()))
+        found["alpha"].append(torch.from_numpy(alpha)[None])
+        found["trimap"].append(torch.from_numpy(bank.trimap(alpha))[None])
+    return training.floats({name: torch.stack(pictures) for name, pictures in found.items()})
 
 
 @pytest.mark.parametrize("name", SMALL)
