@@ -22,7 +22,7 @@ def main(
     steps: Annotated[int, typer.Option(min=1, help="Steps of the coarse network after that.")] = 3000,
     batch_size: Annotated[int, typer.Option(min=2, help="Composites a step of the coarse network.")] = 16,
     learning_rate: Annotated[float, typer.Option(help="Largest learning rate of the coarse network.")] = 3e-3,
-    detail_steps: Annotated[int, typer.Option(min=1, help="Steps of the detail head.")] = 800,
+    detail_steps: Annotated[int, typer.Option(min=1, help="Steps of the detail head.")] = 2000,
     detail_batch_size: Annotated[int, typer.Option(min=1, help="Composites a step of the detail head.")] = 4,
     detail_learning_rate: Annotated[float, typer.Option(help="Largest learning rate of the detail head.")] = 3e-3,
     side: Annotated[int, typer.Option(help="Side of the pictures that the coarse network sees.")] = 192,
