@@ -28,9 +28,9 @@ def test_a_line_a_run_and_one_name_for_all_seeds():
     runs = [Run("small-trimap", "raw", 100, seed, log_of(val_mad=validated)) for seed in (0, 1)]
     runs.append(Run("small-free", "truth", 25, 0, log_of(skipped=3)))
     figure = figures_training.learning_curves(runs, "Short.")
-    loss, error, rate = figure.axes
+    _, error, rate = figure.axes
     assert [len(axes.lines) for axes in figure.axes] == [3, 2, 3]
-    assert [text.get_text() for text in loss.get_legend().get_texts()] == [
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == [
         "small-trimap, raw",
         "small-free, truth 25 %",
     ]

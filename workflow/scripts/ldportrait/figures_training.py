@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from ldportrait.figures import COLOURS, GREY, MODEL_STYLES, TEXT, _panels, message, styled
 
@@ -72,7 +73,10 @@ def learning_curves(runs: Sequence[Run], note: str = "") -> Figure:
         axes.grid(axis="y")
         if title != "learning rate":
             axes.set_yscale("log")
-    panels[0, 0].legend(fontsize=5.5, ncols=1 + len(named) // 9)
+            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.yaxis.set_major_formatter("{x:g}")
+            axes.yaxis.set_minor_formatter(NullFormatter())
+    figure.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside right center", fontsize=5.5)
     return figure
 
 
