@@ -80,6 +80,9 @@ def test_a_mistake_is_one_sentence_with_its_key(given, sentence):
         ({"paths": {"mirror": "none"}}, ["paths.mirror", "none"]),
         ({"screen": {"review": "none.csv"}}, ["screen.review", "none.csv"]),
         ({"train": {"backgrounds": "none"}}, ["train.backgrounds", "none"]),
+        ({"train": {"initial": "none"}}, ["train.initial", "none/model.json"]),
+        ({"train": {"init": "dino", "init_file": "no.safetensors"}}, ["train.init_file", "no.safetensors"]),
+        ({"train": {"models": {"small-free": {"initial": "none"}}}}, ["train.models.small-free.initial", "none"]),
         ({"prompts": {"train": 0.9, "val": 0.2}}, ["prompts.train", "prompts.val"]),
         ({"generate": {"backend": "folder"}}, ["generate.pictures"]),
         ({"assemble": {"variants": ["raw"]}}, ["compare.variants", "assemble.variants"]),
@@ -203,6 +206,14 @@ def test_what_depends_on_the_machine_is_no_training_option():
     assert not re.search(r"--(threads|gpus|nodes|backgrounds|models|init-file)\b", text)
     assert settings.init_file(config, "small-trimap") == ["here.safetensors"]
     assert settings.init_file(complete(), "small-trimap") == []
+
+
+def test_the_model_to_go_on_from_is_a_file_that_is_watched():
+    config = complete(train={"initial": "here", "models": {"small-free": {"initial": "there"}}})
+    assert settings.initial_model(config, "small-trimap") == ["here/model.json"]
+    assert settings.initial_model(config, "small-free") == ["there/model.json"]
+    assert settings.initial_model(complete(), "small-trimap") == []
+    assert "--initial" not in settings.train_options(config, "small-trimap")
 
 
 def test_the_library_of_a_command_is_what_it_imports():

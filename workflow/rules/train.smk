@@ -17,6 +17,7 @@ rule train_matting:
         dataset=f"{R}/datasets/{{variant}}/checksums.sha256",
         backgrounds=config["train"]["backgrounds"] or BANK,
         init=lambda wildcards: settings.init_file(config, wildcards.model),
+        initial=lambda wildcards: settings.initial_model(config, wildcards.model),
     output:
         weights=ensure(f"{R}/models/{{model}}/{{variant}}-f{{percent}}-s{{seed}}/model.safetensors", non_empty=True),
         info=ensure(f"{R}/models/{{model}}/{{variant}}-f{{percent}}-s{{seed}}/model.json", non_empty=True),
@@ -38,11 +39,11 @@ rule train_matting:
         run=config["run"],
         options=lambda wildcards: settings.train_options(config, wildcards.model),
     shell:
-        "init={input.init:q}; "
+        "init={input.init:q}; initial={input.initial:q}; "
         "python {input.script} $(dirname {input.dataset:q}) $(dirname {output.info:q}) --model {wildcards.model} "
         "--run {params.run} --fraction $((10#{wildcards.percent})) --seed {wildcards.seed} "
         "--backgrounds {input.backgrounds:q} --gpus {resources.gpu} --nodes {resources.nodes} --threads {threads} "
-        '${{init:+--init-file "$init"}} {params.options} > {log:q} 2>&1'
+        '${{init:+--init-file "$init"}} ${{initial:+--initial "$(dirname "$initial")"}} {params.options} > {log:q} 2>&1'
 
 
 rule predict_mattes:

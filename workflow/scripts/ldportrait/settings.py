@@ -142,6 +142,15 @@ def _files(config: Mapping) -> Iterator[tuple[str, str]]:
         yield "prompts.grammar", config["prompts"]["grammar"]
     for name, external in config["external"].items():
         yield f"external.{name}.root", external["root"]
+    train = config["train"]
+    for place, section in {
+        "train": train,
+        **{f"train.models.{name}": own for name, own in train["models"].items()},
+    }.items():
+        if section.get("init_file"):
+            yield f"{place}.init_file", section["init_file"]
+        if section.get("initial"):
+            yield f"{place}.initial", f"{section['initial']}/model.json"
     for name in config["benchmark"]["names"]:
         if name in config["benchmark"]["roots"]:
             yield f"benchmark.roots.{name}", config["benchmark"]["roots"][name]
@@ -265,13 +274,19 @@ def train_options(config: Mapping, model: str) -> str:
 
     What depends on the machine and the paths is left out: a rule passes it by other ways, so that it reruns nothing.
     """
-    return options(_train_section(config, model), *OF_ALL, "init_file")
+    return options(_train_section(config, model), *OF_ALL, "init_file", "initial")
 
 
 def init_file(config: Mapping, model: str) -> list[str]:
     """The file of weights that a network starts from, as a list of one; else an empty one."""
     file = _train_section(config, model)["init_file"]
     return [file] if file else []
+
+
+def initial_model(config: Mapping, model: str) -> list[str]:
+    """The description of the model that a network goes on from, as a list of one; else an empty one."""
+    folder = _train_section(config, model)["initial"]
+    return [f"{folder}/model.json"] if folder else []
 
 
 def _train_section(config: Mapping, model: str) -> dict:

@@ -86,14 +86,18 @@ class Composites(Dataset):
         return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))), torch.from_numpy(alpha)[None]
 
 
-def coarse_loss(network: portrait.PortraitNet, image: torch.Tensor, alpha: torch.Tensor, bfloat16: bool):
+def coarse_loss(
+    network: portrait.PortraitNet, image: torch.Tensor, alpha: torch.Tensor, bfloat16: bool
+) -> torch.Tensor:
     """Loss of the coarse network on small pictures, at half their side."""
     with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
         logits, _ = network.coarse(image)
     return alpha_loss(logits.float(), functional.avg_pool2d(alpha, 2))
 
 
-def detail_loss(network: portrait.PortraitNet, image: torch.Tensor, alpha: torch.Tensor, bfloat16: bool):
+def detail_loss(
+    network: portrait.PortraitNet, image: torch.Tensor, alpha: torch.Tensor, bfloat16: bool
+) -> torch.Tensor:
     """Loss of the detail head on fine pictures; the coarse network is as it is in use."""
     with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
         with torch.no_grad():
