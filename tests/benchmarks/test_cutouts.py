@@ -98,6 +98,18 @@ def test_another_count_is_refused(tmp_path):
         photomatte85.items(tmp_path)
 
 
+def test_a_folder_without_splits_is_there_to_train_on_too(tmp_path):
+    trees.paired(tmp_path, "folder")
+    assert [sample.item for sample in folder.items(tmp_path, "train")] == [
+        sample.item for sample in folder.items(tmp_path)
+    ]
+    with pytest.raises(ValueError, match="no split 'val'"):
+        folder.items(tmp_path, "val")
+    (tmp_path / "test").mkdir()
+    with pytest.raises(ValueError, match="no split 'train'"):
+        folder.items(tmp_path, "train")
+
+
 def test_a_folder_may_have_splits(tmp_path):
     trees.paired(tmp_path, "folder")
     trees.paired(tmp_path / "train", "folder")

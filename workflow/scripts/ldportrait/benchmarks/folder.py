@@ -3,8 +3,8 @@
     image/ alpha/ [trimap/] [foreground/]     with equal stems; or
     cutout/ background/                       cut-out i before background i mod n, as in the bank
 
-Splits, if you have any, are folders of their names with these in them (train/image/ …); the test split may also lie in
-the root itself.
+Splits, if you have any, are folders of their names with these in them (train/image/ …). Without splits all lies in the
+root itself, and serves to train on as well as to test on: keep the two in folders of their own.
 """
 
 from pathlib import Path
@@ -37,7 +37,8 @@ def items(root: Path, split: str = "test") -> list[pairs.Sample] | list[bank.Sam
     pairs.require_root(root, "your data set")
     home = Path(root, split)
     if not home.is_dir():
-        if split != "test":
+        whole = not any(Path(root, name).is_dir() for name in ("train", "val", "test"))
+        if split != "test" and not (split == "train" and whole):
             raise ValueError(f"{TITLE} {root} has no split {split!r}: there is no {home}.")
         home = Path(root)
     if (home / "cutout").is_dir():
