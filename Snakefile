@@ -4,6 +4,8 @@ snakemake --cores 8               all of it, on config/config.yaml (make run)
 snakemake plan                    pictures, GPU hours and disk, before anything is started
 snakemake --cores 8 dataset       stop when the data set is there
 snakemake --cores 2 refinement_study              ways to mend a matte compared, on the bank; no part of all
+snakemake --cores 2 keying_study                  chroma keys and generated mattes compared, likewise
+snakemake --cores 2 study --configfile config/config.yaml config/study.yaml     the study of docs/study
 snakemake --cores 8 --configfile config/paper.yaml    with the paper-scale settings over the default
 """
 
@@ -28,6 +30,7 @@ include: "workflow/rules/train.smk"
 include: "workflow/rules/score.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/study.smk"
+include: "workflow/rules/keying.smk"
 include: "workflow/rules/plan.smk"
 
 
@@ -38,6 +41,12 @@ rule all:
         FIGURES,
         TABLES,
         DATASETS,
+
+
+rule study:
+    input:
+        rules.all.input,
+        rules.keying_study.input,
 
 
 rule dataset:

@@ -202,6 +202,24 @@ def test_more_seeds_train_only_what_is_new(project):
     assert "assemble_dataset" not in jobs
 
 
+def test_a_data_set_of_others_is_imported_and_trained_on(project):
+    (project / "theirs").mkdir()
+    compared = ["raw", "refined", "keyed", "truth", "theirs"]
+    write(project, external={"theirs": {"root": "theirs"}}, compare={"variants": compared})
+    jobs = dry_run(project)
+    assert (jobs["import_dataset"], jobs["train_matting"]) == (1, 2)  # from two seeds
+    assert "assemble_dataset" not in jobs
+
+
+def test_another_benchmark_is_predicted_and_scored_by_the_models_there_are(project):
+    (project / "p3m").mkdir()
+    write(project, benchmark={"names": ["bank", "p3m-500-np"], "roots": {"p3m-500-np": "p3m"}})
+    jobs = dry_run(project)
+    models = len(list((project / "results" / "demo" / "models").rglob("model.json")))
+    assert jobs.pop("build_gallery") == 1
+    assert jobs == {"predict_mattes": models, "score_mattes": models, "tabulate_published": 1}
+
+
 def test_another_place_for_the_same_results_reruns_nothing(project):
     (project / "results").rename(project / "scratch")
     (project / "results").symlink_to("scratch")

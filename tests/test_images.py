@@ -207,3 +207,64 @@ def test_unpremultiply_leaves_solid_colour_and_continues_it_smoothly():
 
 def test_unpremultiply_of_nothing_is_black():
     assert (images.unpremultiply(np.zeros((8, 8, 3)), np.zeros((8, 8))) == 0).all()
+
+
+GREY = np.arange(256, dtype=np.uint8).reshape(16, 16)
+
+
+def paletted(grey: np.ndarray) -> Image.Image:
+    """A paletted picture whose palette runs backwards, so that indices are not values."""
+    picture = Image.new("P", grey.shape[::-1])
+    picture.putpalette([255 - level for level in range(256) for _ in range(3)])
+    picture.putdata((255 - grey).ravel().tolist())
+    return picture
+
+
+@pytest.mark.parametrize(
+    ("picture", "expected"),
+    [
+        (Image.fromarray(GREY), GREY),
+        (Image.fromarray(np.dstack([GREY] * 3)), GREY),
+        (Image.fromarray(np.dstack([GREY] * 3 + [np.full_like(GREY, 255)])), GREY),
+        (Image.fromarray(GREY.astype(np.uint16) * 257), GREY),
+        (Image.fromarray(GREY > 99), np.where(GREY > 99, 255, 0)),
+        (paletted(GREY), GREY),
+    ],
+    ids=["grey", "rgb", "opaque", "16 bit", "1 bit", "palette"],
+)
+def test_mattes_in_many_forms(tmp_path, picture, expected):
+    picture.save(tmp_path / "m.png")
+    found = images.read_matte(tmp_path / "m.png")
+    assert found.dtype == np.uint8
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_a_matte_as_jpeg_keeps_its_grey(tmp_path):
+    for name, array in (("one.jpg", GREY), ("three.jpg", np.dstack([GREY] * 3))):
+        Image.fromarray(array).save(tmp_path / name, quality=100)
+        assert np.abs(images.read_matte(tmp_path / name).astype(int) - GREY).max() <= 2
+
+
+@pytest.mark.parametrize(
+    ("picture", "word"),
+    [
+        (Image.fromarray(np.dstack([GREY, GREY, 255 - GREY])), "coloured"),
+        (Image.fromarray(np.dstack([GREY] * 4)), "transparent"),
+        (Image.merge("LA", [Image.fromarray(GREY)] * 2), "transparent"),
+        (Image.fromarray(GREY.astype(np.int32)), "32 bits"),
+    ],
+    ids=["colour", "rgba", "la", "32 bit"],
+)
+def test_what_is_no_matte_is_refused(tmp_path, picture, word):
+    suffix = "tif" if picture.mode == "I" else "png"
+    picture.save(tmp_path / f"m.{suffix}")
+    with pytest.raises(ValueError, match=rf"m.{suffix} .*{word}"):
+        images.read_matte(tmp_path / f"m.{suffix}")
+
+
+@pytest.mark.parametrize("read", [images.read_matte, images.read_rgb, images.read_rgba])
+def test_a_picture_bomb_is_refused_by_its_header(tmp_path, read, monkeypatch):
+    Image.fromarray(GREY).save(tmp_path / "bomb.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)  # 256 pixels are more than twice as many
+    with pytest.raises(ValueError, match=r"bomb.png is too large to be read"):
+        read(tmp_path / "bomb.png")

@@ -9,7 +9,7 @@ import stages
 from PIL import Image
 from test_scripts import assert_refused
 
-from ldportrait import images, metrics
+from ldportrait import images, scores
 from ldportrait.benchmarks import bank
 from ldportrait.metrics import image
 
@@ -36,7 +36,7 @@ def predictions(root, tmp_path):
     folder.mkdir()
     rows = []
     for sample in bank.items(root):
-        _, alpha, _ = bank.load(sample)
+        _, alpha, *_ = bank.load(sample)
         path = folder / f"{sample.item}.png"
         Image.fromarray(stages.worse(alpha, 30)).save(path)
         rows.append(row_of(path, sample.item))
@@ -64,12 +64,12 @@ def test_scores(predictions, root, tmp_path):
     result = score(predictions, root, output)
     assert result.returncode == 0, result.stderr
     table = pd.read_parquet(output)
-    assert list(table) == list(metrics.SCORES)
+    assert list(table) == scores.COLUMNS
     assert len(table) == 3 * 2 * 5
     for column, value in {"run": "demo", "model": "small-free", "variant": "raw", "fraction": 100, "seed": 1}.items():
         assert set(table[column]) == {value}
     for sample in bank.items(root):
-        _, alpha, trimap = bank.load(sample)
+        _, alpha, trimap, *_ = bank.load(sample)
         pred = stages.worse(alpha, 30)
         for region, mask in {"whole": None, "unknown": trimap == 128}.items():
             rows = table[(table.item == sample.item) & (table.region == region)].set_index("metric").value

@@ -5,7 +5,7 @@ import pytest
 import stages
 from test_scripts import assert_refused
 
-from ldportrait import metrics, shards
+from ldportrait import scores, shards
 from ldportrait.metrics import image
 
 
@@ -26,7 +26,7 @@ def test_scores(root, tmp_path):
     result = score(root, output)
     assert result.returncode == 0, result.stderr
     table = pd.read_parquet(output)
-    assert list(table) == list(metrics.SCORES)
+    assert list(table) == scores.COLUMNS
     assert len(table) == 4 * 3 * 2 * 5
     assert "demo-000000001" not in set(table.item)
     for column, value in {"run": "demo", "model": "", "fraction": 100, "seed": -1, "benchmark": "dataset"}.items():
@@ -58,7 +58,7 @@ def test_without_truth_the_table_is_empty(tmp_path):
     assert "empty" in result.stdout
     table = pd.read_parquet(tmp_path / "s.parquet")
     assert len(table) == 0
-    assert list(table) == list(metrics.SCORES)
+    assert list(table) == scores.COLUMNS
     assert table.value.dtype == float
 
 

@@ -34,7 +34,7 @@ def test_there_is_a_command_per_rule_and_a_rule_per_command():
         for file in [ROOT / "workflow" / "bank.smk", *(ROOT / "workflow" / "rules").glob("*.smk")]
         for name in re.findall(r"^rule (\w+):", file.read_text(encoding="utf-8"), re.MULTILINE)
     }
-    targets = {"bank", "plan", "refinement_study"}
+    targets = {"bank", "plan", "refinement_study", "keying_study"}
     by_make_alone = {"document_config", "plan_run", "plot_bank", "plot_refined"}
     by_hand = {"matte_pictures", "export_model"}
     assert rules - targets == {Path(name).stem for name in COMMANDS} - by_make_alone - by_hand

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from conftest import ROOT, SCRIPTS
 
-from ldportrait import settings
+from ldportrait import benchmarks, datasets, scores, settings
 from ldportrait.layerdiffuse import files
 
 SCHEMA = yaml.safe_load((ROOT / "config" / "schema.yaml").read_text(encoding="utf-8"))
@@ -84,6 +84,16 @@ def test_a_mistake_is_one_sentence_with_its_key(given, sentence):
         ({"generate": {"backend": "folder"}}, ["generate.pictures"]),
         ({"assemble": {"variants": ["raw"]}}, ["compare.variants", "assemble.variants"]),
         ({"compare": {"fractions": [50]}}, ["compare.fractions", "100"]),
+        ({"compare": {"variants": ["raw", "p3m"]}}, ["compare.variants", "p3m", "external"]),
+        ({"compare": {"capacity_variant": "p3m"}}, ["compare.capacity_variant", "p3m"]),
+        ({"external": {"raw": {"root": "resources"}}}, ["external.raw", "none of"]),
+        ({"external": {"My Set": {"root": "resources"}}}, ["external.My Set", "[a-z0-9-]+"]),
+        ({"external": {"mine": {"root": "nowhere"}}}, ["external.mine.root", "nowhere"]),
+        ({"benchmark": {"names": ["bank", "p3m-500-np"]}}, ["benchmark.names", "benchmark.roots.p3m-500-np"]),
+        (
+            {"benchmark": {"names": ["p3m-500-np"], "roots": {"p3m-500-np": "nowhere"}}},
+            ["benchmark.roots.p3m-500-np", "nowhere"],
+        ),
         (
             {"generate": {"backend": "folder", "pictures": "resources"}, "prompts": {"file": "README.md"}},
             ["prompts.file", "folder"],
@@ -103,6 +113,20 @@ def test_an_impossible_combination_is_one_sentence(given, words):
         settings.cross_check(settings.complete(given, SCHEMA))
     for word in words:
         assert word in str(caught.value)
+
+
+def test_an_external_data_set_needs_its_root():
+    with pytest.raises(ValueError, match=r"^The key external.mine.root is missing.$"):
+        complete(external={"mine": {}})
+
+
+def test_an_external_data_set_is_completed_and_trained_on():
+    config = complete(
+        external={"mine": {"root": "resources"}}, compare={"variants": ["refined", "mine"], "seeds": [0], "others": []}
+    )
+    assert config["external"]["mine"] == {"root": "resources", "layout": "folder", "split": "train"}
+    settings.cross_check(config)
+    assert "small-trimap/mine-f100-s0" in [training.name for training in settings.trainings(config)]
 
 
 def test_every_key_has_a_description_and_a_default():
@@ -225,6 +249,11 @@ def test_every_backend_has_a_version(backend):
 
 
 def test_the_schema_allows_what_the_registries_hold():
+    assert set(settings.VARIANTS) == set(datasets.VARIANTS) == set(scores.VARIANTS)
+    images = [name for name in benchmarks.NAMES if benchmarks.get(name).KIND == "image"]
+    assert SCHEMA["properties"]["benchmark"]["properties"]["names"]["items"]["enum"] == images
+    layouts = SCHEMA["properties"]["external"]["additionalProperties"]["properties"]["layout"]["enum"]
+    assert layouts == [name for name in images if name != "bank"]
     models = {path.stem for path in (SCRIPTS / "ldportrait" / "generators").glob("*.py")} - {"__init__", "artifacts"}
     assert set(SCHEMA["properties"]["generate"]["properties"]["backend"]["enum"]) == models
 

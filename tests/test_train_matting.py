@@ -168,7 +168,7 @@ def test_a_banks_backgrounds_are_those_of_its_training_split(place, tmp_path):
 def test_a_mistake_is_told_in_one_line(place, tmp_path):
     result = run(place / "truth", tmp_path / "model", "--backgrounds", place / "grounds", "--model", "huge")
     assert result.returncode == 2
-    assert result.stderr == "There is no network named huge; there are small-trimap, small-free.\n"
+    assert result.stderr == f"There is no network named huge; there are {', '.join(models.NETWORKS)}.\n"
 
 
 @pytest.mark.parametrize(

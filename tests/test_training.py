@@ -155,7 +155,7 @@ def test_a_large_network_is_trained_on_its_own_losses(tmp_path, name):
     losses, weights = network.losses()
     params = augment.Params(crop=64)
     stream = training.Composites(write_tars(tmp_path, 4, 4, size=96), grounds(), params, 0, 100)
-    plan = training.Plan(steps=2, batch_size=2, learning_rate=1e-3, warm_up=0.5)
+    plan = training.Plan(steps=4, batch_size=2, learning_rate=1e-3, warm_up=0.5)
     module = training.Matting(network.build(**LARGE[name]), weights, plan, losses)
     training.fit(module, stream, tmp_path, {})
     row = module.rows[-1]

@@ -39,11 +39,13 @@ def test_items(bank, table):
 
 def test_a_sample(bank):
     sample = bank.items(BANK)[3]
-    image, alpha, trimap = bank.load(sample)
+    image, alpha, trimap, detail, foreground = bank.load(sample)
     rgba, background = images.read_rgba(sample.portrait), images.read_rgb(sample.background)
     assert image.shape == (512, 512, 3)
     assert image.dtype == alpha.dtype == trimap.dtype == np.uint8
     np.testing.assert_array_equal(alpha, rgba[..., 3])
+    np.testing.assert_array_equal(foreground, rgba[..., :3])
+    assert detail is None
     solid = alpha == 255
     np.testing.assert_array_equal(image[solid], rgba[..., :3][solid])
     # what is behind: the whole width of the background, so that the corner is its corner
@@ -54,7 +56,7 @@ def test_a_sample(bank):
 
 def test_the_trimap_is_true_and_narrow(bank):
     for sample in bank.items(BANK)[::8]:
-        _, alpha, trimap = bank.load(sample)
+        _, alpha, trimap, *_ = bank.load(sample)
         assert (alpha[trimap == 255] == 255).all()
         assert (alpha[trimap == 0] == 0).all()
         assert set(np.unique(trimap)) == {0, 128, 255}

@@ -1,33 +1,16 @@
 """The image metrics against hand-computed values, a plain textbook version, and the known traps."""
 
-import cv2
 import numpy as np
 import pytest
 import textbook
-from conftest import ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from pairs import constructed, drawn, portrait, predicted, unit
 
-from ldportrait import images
 from ldportrait.metrics import image
 
 METRICS = [getattr(image, name) for name in image.METRICS]
-
-
-def portrait(name: str = "portrait-003", size: int = 256) -> np.ndarray:
-    alpha = images.read_rgba(ROOT / "resources" / "bank" / "portraits" / f"{name}.webp")[..., 3]
-    return cv2.resize(alpha, (size, size), interpolation=cv2.INTER_AREA)
-
-
-def predicted(alpha: np.ndarray, seed: int = 0) -> np.ndarray:
-    """A plausible mistaken matte: soft, noisy, with a hole and a floater."""
-    noise = np.random.default_rng(seed).integers(-30, 30, alpha.shape)
-    pred = np.clip(cv2.GaussianBlur(alpha, (0, 0), 1.5).astype(int) + noise * (alpha > 0), 0, 255)
-    size = len(alpha)
-    pred[size // 2 : size // 2 + 9, size // 2 : size // 2 + 14] = 40
-    pred[5:17, 5:15] = 200
-    return pred.astype(np.uint8)
 
 
 # By hand
@@ -175,6 +158,14 @@ def test_textbook_on_portraits(metric, name, region):
     assert expected > 0
 
 
+@pytest.mark.parametrize("name", constructed())
+@pytest.mark.parametrize("metric", image.METRICS)
+def test_textbook_on_constructed_pairs(metric, name):
+    pred, true = constructed()[name]
+    expected = getattr(textbook, metric)(unit(pred), unit(true), np.ones(true.shape, bool))
+    assert getattr(image, metric)(pred, true) == pytest.approx(expected, rel=1e-6, abs=1e-12)
+
+
 SHAPES = st.tuples(st.integers(1, 14), st.integers(1, 14))
 SPARSE = st.sampled_from([0, 0, 0, 25, 51, 64, 102, 128, 153, 180, 204, 230, 255, 255])
 
@@ -192,7 +183,7 @@ def test_textbook_on_anything(pair):
     everywhere = np.ones(true.shape, bool)
     for name in image.METRICS:
         expected = getattr(textbook, name)(pred / 255, true / 255, everywhere)
-        assert getattr(image, name)(pred, true) == pytest.approx(expected, rel=1e-5, abs=1e-9), name
+        assert getattr(image, name)(pred, true) == pytest.approx(expected, rel=1e-6, abs=1e-12), name
 
 
 @settings(deadline=None, max_examples=60)
@@ -206,6 +197,109 @@ def test_floats_give_what_bytes_give(pair):
 def test_floats_are_not_quantised():
     true = np.full((4, 4), 0.5, np.float32)
     assert image.mad(true + np.float32(0.0005), true) == pytest.approx(0.0005, rel=1e-3)
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+@pytest.mark.parametrize("level", range(1, 11))
+def test_a_float_that_equals_a_threshold_meets_it(level, kind):
+    """The float32 next to 0.7 lies below 0.7, that next to 0.1 above; a piece tied there is tied up to there."""
+    true = np.zeros((10, 24), kind)
+    true[:, :8] = 1
+    true[5, 8:12] = level / 10
+    true[3:8, 12:16] = 1
+    pred = true.copy()
+    pred[3:8, 12:16] = min(1, level / 10 + 0.145)
+    apart = 1 - level / 10
+    expected = 20 * apart * (apart > 0.149) / 1000
+    assert image.conn(pred, true) == pytest.approx(expected, rel=1e-6, abs=1e-12)
+
+
+# What must not change a value
+
+
+def test_turning_the_pair_changes_nothing():
+    pred, true, _ = drawn()
+    for metric in METRICS:
+        expected = metric(pred, true)
+        for turned in ((pred[::-1], true[::-1]), (pred[:, ::-1], true[:, ::-1]), (pred.T, true.T)):
+            assert metric(*turned) == pytest.approx(expected, rel=1e-8)
+
+
+def test_exchanging_the_pair_changes_nothing():
+    pred, true, _ = drawn()
+    for metric in METRICS:
+        assert metric(true, pred) == pytest.approx(metric(pred, true), rel=1e-8)
+
+
+def test_empty_surroundings_add_nothing():
+    pred, true, _ = drawn()
+    wide = [np.pad(alpha, ((20, 3), (0, 31))) for alpha in (pred, true)]
+    for name in image.METRICS:
+        share = true.size / wide[1].size if name in ("mse", "mad") else 1
+        assert getattr(image, name)(*wide) == pytest.approx(share * getattr(image, name)(pred, true), rel=1e-8)
+
+
+def test_sums_over_parts_make_the_whole():
+    pred, true, trimap = drawn()
+    for metric in (image.sad, image.grad, image.conn):
+        parts = [metric(pred, true, trimap == level) for level in (0, 128, 255)]
+        assert sum(parts) == pytest.approx(metric(pred, true), rel=1e-8)
+
+
+def test_half_the_contrast_has_a_quarter_of_the_gradient_error():
+    pred, true, _ = drawn()
+    assert image.grad(pred / 510, true / 510) == pytest.approx(image.grad(pred, true) / 4, rel=1e-8)
+
+
+# The foreground's colour
+
+
+def test_colour_errors_by_hand():
+    """Two pixels count, of which one is wrong by 0.2 in red and 0.4 in blue."""
+    true = np.full((2, 2, 3), 102, np.uint8)
+    pred = true.copy()
+    pred[0, 0] = (153, 102, 0)
+    pred[1, 1] = 255  # where alpha is 0
+    alpha = np.array([[255, 1], [0, 0]], np.uint8)
+    expected = {"fgr_mse": (0.2**2 + 0.4**2) / 6, "fgr_mad": (0.2 + 0.4) / 6}
+    assert image.foreground(pred, true, alpha) == pytest.approx(expected)
+
+
+def test_colour_errors_under_a_mask_by_hand():
+    true, pred = np.zeros((1, 2, 3)), np.zeros((1, 2, 3))
+    pred[0, 1, 0] = 0.3
+    found = image.foreground(pred, true, np.ones((1, 2)), np.array([[False, True]]))
+    assert found == pytest.approx({"fgr_mse": 0.03, "fgr_mad": 0.1})
+
+
+def test_colour_errors_of_no_foreground_are_no_number():
+    colour = np.zeros((2, 3, 3), np.uint8)
+    assert np.isnan(list(image.foreground(colour, colour, np.zeros((2, 3), np.uint8)).values())).all()
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.float32, np.float64])
+def test_textbook_on_colours(kind):
+    generator = np.random.default_rng(3)
+    pred, true = generator.integers(0, 256, (2, 17, 23, 3), dtype=np.uint8)
+    alpha = generator.choice(np.array([0, 0, 90, 255], np.uint8), (17, 23))
+    if kind is not np.uint8:
+        pred, true, alpha = (values.astype(kind) / 255 for values in (pred, true, alpha))
+    found = image.foreground(pred, true, alpha)
+    assert list(found.values()) == pytest.approx(textbook.foreground(unit(pred), unit(true), alpha), rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("pred", "word"),
+    [
+        (np.zeros((4, 4), np.uint8), r"\(4, 4\)"),
+        (np.zeros((4, 5, 3), np.uint8), r"\(4, 5, 3\)"),
+        (np.full((4, 4, 3), 2.0), "colour goes from 2"),
+        (np.zeros((4, 4, 3), np.int16), "colour is uint8"),
+    ],
+)
+def test_a_colour_that_does_not_fit_is_refused(pred, word):
+    with pytest.raises(ValueError, match=word):
+        image.foreground(pred, np.zeros((4, 4, 3), np.uint8), np.ones((4, 4)))
 
 
 # All at once

@@ -1,10 +1,12 @@
 """The networks: any size, the known region kept, and weights that come back or are refused."""
 
 import json
+import re
 
 import numpy as np
 import pytest
 import torch
+from conftest import ROOT
 from safetensors.torch import load_file, save_file
 
 from ldportrait import inference, models
@@ -226,6 +228,15 @@ def test_parameters_are_counted():
     for low, high in zip(widths, widths[1:], strict=False):
         count += convolution(low, high) + high * low + low + convolution(low, low)
     assert models.parameters("small-trimap") == count
+
+
+def test_the_documented_counts_are_right():
+    rows = re.findall(
+        r"^\| `([\w-]+)` \| image[^|]*\| ([\d,]+) \|", (ROOT / "docs" / "models.md").read_text(), re.MULTILINE
+    )
+    assert {name: int(count.replace(",", "")) for name, count in rows} == {
+        name: models.parameters(name) for name in models.NETWORKS
+    }
 
 
 @pytest.mark.parametrize("name", LARGE)

@@ -56,7 +56,7 @@ rule import_dataset:
     wildcard_constraints:
         variant="|".join(EXTERNAL) or "none^",
     conda:
-        "../../envs/study.yaml"
+        "../../envs/core.yaml"
     resources:
         mem_mb=4000,
         runtime=720,

@@ -6,14 +6,15 @@ INPUTS
 
 OUTPUTS
     {R}/figures/*.pdf, *.png
-    {R}/tables/*.csv, *.md, *.tex
+    {R}/tables/*.csv, *.md, *.tex           benchmark-{name} for each benchmark but the bank: published results and ours
     {R}/index.html, and its pictures in {R}/gallery/
 """
 
 FIGURE_NAMES = ["mosaic", "attributes", "refinement", "acceptance", "variants", "models", "capacity", "qualitative"]
 TABLE_NAMES = ["screening", "variants", "models", "capacity"]
 FIGURES = expand(f"{R}/figures/{{name}}.{{suffix}}", name=FIGURE_NAMES, suffix=["pdf", "png"])
-TABLES = expand(f"{R}/tables/{{name}}.{{suffix}}", name=TABLE_NAMES, suffix=["csv", "md", "tex"])
+PUBLISHED = [f"benchmark-{name}" for name in BENCHMARKS if name != "bank"]
+TABLES = expand(f"{R}/tables/{{name}}.{{suffix}}", name=TABLE_NAMES + PUBLISHED, suffix=["csv", "md", "tex"])
 SCORES = f"{R}/scores/{BENCHMARK}/{{name}}.parquet"
 COMPARISON = settings.repeated("variant", config["compare"]["variants"])
 CAPACITY = settings.repeated("fraction", config["compare"]["fractions"])
@@ -352,6 +353,37 @@ rule tabulate_capacity:
     shell:
         "python {input.script} $(dirname {output.csv:q})/capacity $(dirname $(dirname {output.csv:q}))/scores "
         "--benchmark {params.benchmark} {params.models} > {log:q} 2>&1"
+
+
+rule tabulate_published:
+    input:
+        script=f"{SCRIPTS}/tabulate_published.py",
+        published="config/published.yaml",
+        scores=lambda wildcards: of_models(f"{R}/scores/{wildcards.benchmark}/{{name}}.parquet"),
+    output:
+        csv=report(
+            f"{R}/tables/benchmark-{{benchmark}}.csv",
+            caption="../report/table_published.rst",
+            category="Models",
+            labels={"table": "{benchmark}: published and ours"},
+        ),
+        md=f"{R}/tables/benchmark-{{benchmark}}.md",
+        tex=f"{R}/tables/benchmark-{{benchmark}}.tex",
+    log:
+        f"{R}/logs/tabulate_published/{{benchmark}}.log",
+    conda:
+        "../../envs/figures.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        library=library("tabulate_published"),
+        models=MODELS,
+        note=settings.options({"note": config["figures"]["note"]}),
+    shell:
+        "tables=$(dirname {output.csv:q}); "
+        'python {input.script} $(dirname "$tables")/scores $tables/benchmark-{wildcards.benchmark} '
+        "--benchmark {wildcards.benchmark} --published {input.published:q} {params.models} {params.note} > {log:q} 2>&1"
 
 
 rule build_gallery:

@@ -61,7 +61,9 @@ def main(
     core: Annotated[
         float | None, typer.Option(help="Key that becomes alpha 1 well inside, 0 for none; else the keyer's own.")
     ] = None,
-    despill: Annotated[str, typer.Option(help="Limit of green: max or average of red and blue.")] = KEY.despill,
+    despill: Annotated[
+        str, typer.Option(help="Limit of green along the edge: max or average of red and blue.")
+    ] = KEY.despill,
     unevenness: Annotated[
         float, typer.Option(help="How uneven the wall's light is, as a share of its colour.")
     ] = STAGE.unevenness,

@@ -42,7 +42,7 @@ def main(
 
     Pictures are not chosen by how well they come out: they are evenly spaced in order of name, or those that you name.
     """
-    source = benchmarks.get(benchmark)
+    source = benchmarks.get(benchmark, "image")
     samples = {sample.item: sample for sample in source.items(root)}
     unknown = [name for name in item if name not in samples]
     if unknown:
@@ -56,9 +56,8 @@ def main(
         for trained, files in found.items():
             if name not in files:
                 raise ValueError(f"The predictions of {model} trained on {trained} lack {name}.")
-        shown.append(
-            (*source.load(samples[name]), {trained: read_alpha(files[name]) for trained, files in found.items()})
-        )
+        image, alpha, trimap, *_ = source.load(samples[name])
+        shown.append((image, alpha, trimap, {trained: read_alpha(files[name]) for trained, files in found.items()}))
     words = f"{model}, seed {seed}; pictures evenly spaced in order of name." if not item else f"{model}, seed {seed}."
     figures.save(figures.qualitative(shown, names, note=f"{words} {note}".strip()), output)
 

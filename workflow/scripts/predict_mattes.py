@@ -18,7 +18,9 @@ TABLE = "predictions.parquet"
 def main(
     model: Annotated[Path, typer.Argument(help="The model's folder, with model.safetensors and model.json.")],
     output: Annotated[Path, typer.Argument(help="Folder for {item}.png and predictions.parquet.")],
-    benchmark: Annotated[str, typer.Option(help="The benchmark: bank.")] = "bank",
+    benchmark: Annotated[
+        str, typer.Option(help="A benchmark of pictures, by its name in docs/benchmarks.md.")
+    ] = "bank",
     root: Annotated[Path, typer.Option(help="The benchmark's folder.")] = Path("resources/bank"),
     run: Annotated[str, typer.Option(help="Name of the run, noted in the table.")] = "demo",
     gpus: Annotated[int, typer.Option(min=0, max=1, help="1 predicts on a GPU.")] = 0,
@@ -27,7 +29,7 @@ def main(
     """Predict every item of a benchmark: {item}.png (8 bit, rounded) and predictions.parquet, whole or not at all."""
     from ldportrait import benchmarks, models
 
-    source = benchmarks.get(benchmark)
+    source = benchmarks.get(benchmark, "image")
     info = models.read_info(model)
     samples = source.items(root)
 
@@ -52,7 +54,7 @@ def main(
     try:
         rows = []
         for sample in tqdm(samples, desc="predicting", unit="picture", disable=None):
-            image, _, trimap = source.load(sample)
+            image, _, trimap, *_ = source.load(sample)
             started = time.perf_counter()
             alpha = inference.matte(network, image, trimap if needs_trimap else None)
             seconds = time.perf_counter() - started

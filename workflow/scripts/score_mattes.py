@@ -10,9 +10,8 @@ import typer
 from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
-from ldportrait import benchmarks, commands, metrics, shards
-from ldportrait.metrics import image
-from ldportrait.trimaps import UNKNOWN
+from ldportrait import benchmarks, commands, scores, shards
+from ldportrait.metrics import protocols
 
 
 def read_alpha(path: Path, sha256: str) -> np.ndarray:
@@ -50,10 +49,19 @@ def main(
     ],
     output: Annotated[Path, typer.Argument(metavar="OUTPUT.parquet", help="The table of scores, in long form.")],
     root: Annotated[Path, typer.Option(help="The benchmark's folder.")],
-    benchmark: Annotated[str, typer.Option(help=f"One of {', '.join(benchmarks.NAMES)}.")] = "bank",
+    benchmark: Annotated[str, typer.Option(help="A benchmark of pictures, see docs/benchmarks.md.")] = "bank",
+    protocol: Annotated[
+        list[str], typer.Option(help="Protocols, see docs/metrics.md; else the definitions and the benchmark's own.")
+    ] = (),
 ) -> None:
-    """Score predicted mattes: SAD, MSE, MAD, Grad and Conn of each item, on the whole and in the unknown region."""
-    module = benchmarks.get(benchmark)
+    """Score predicted mattes by the metrics' definitions, and by the rules of the benchmark's own tables.
+
+    By the definitions: SAD, MSE, MAD, Grad and Conn of each item, on the whole and in the unknown region.
+    """
+    module = benchmarks.get(benchmark, "image")
+    names = list(protocol) or list(dict.fromkeys([scores.DEFINITION, module.PROTOCOL]))
+    for name in names:
+        protocols.get(name)
     samples = module.items(root)
     table = shards.read_table(predictions / "predictions.parquet")
     check(table, predictions, benchmark, [sample.item for sample in samples])
@@ -61,14 +69,15 @@ def main(
     rows = []
     for sample in tqdm(samples, desc=benchmark, disable=None):
         row = listed[sample.item]
-        _, true, trimap = module.load(sample)
+        truth = module.load(sample)
         path = predictions / row["path"]
         alpha = read_alpha(path, row["sha256"])
-        if alpha.shape != true.shape:
-            raise ValueError(f"{path} has the shape {alpha.shape}, but the true alpha has {true.shape}.")
-        found = image.all_metrics(alpha, true, {"whole": None, "unknown": trimap == UNKNOWN})
-        rows += [row | {"benchmark": benchmark, "protocol": metrics.DEFINITION} | score for score in found]
-    shards.write_table(metrics.score_table(rows), output)
+        if alpha.shape != truth.alpha.shape:
+            raise ValueError(f"{path} has the shape {alpha.shape}, but the true alpha has {truth.alpha.shape}.")
+        for name in names:
+            found = protocols.score(name, alpha, truth.alpha, truth.trimap, truth.detail)
+            rows += [row | {"benchmark": benchmark, "protocol": name} | score for score in found]
+    shards.write_table(scores.table_of(rows), output)
     typer.echo(f"{output}: {len(samples)} items scored")
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from tqdm import tqdm
 
-from ldportrait import commands, datasets, metrics, shards
+from ldportrait import commands, datasets, scores, shards
 from ldportrait.benchmarks import bank
 from ldportrait.metrics import image
 from ldportrait.trimaps import UNKNOWN
@@ -60,8 +60,8 @@ def main(
         tars = {variant: datasets.shard_of(folders[variant], number) for variant in chosen}
         rows += [row for row in score(tars, accepted) if row["variant"] in variants]
     constant = {"run": run, "model": "", "fraction": 100, "seed": -1, "benchmark": "dataset"}
-    constant |= {"protocol": metrics.DEFINITION}
-    shards.write_table(metrics.score_table(constant | row for row in rows), output)
+    constant |= {"protocol": scores.DEFINITION}
+    shards.write_table(scores.table_of(constant | row for row in rows), output)
     items = len({row["item"] for row in rows})
     without = "" if items else "; none has an exact alpha, so the table is empty"
     typer.echo(f"{output}: {items} of {len(accepted)} accepted portraits scored{without}")

@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 FULL_SCALE = {"uint8": 255, "uint16": 65535, "float32": 1, "float64": 1}  # of an alpha of these types
+GREY_NOISE = 2  # channels of a grey JPEG differ by no more
 OPENING_ALPHA = 0.05  # below this a pixel counts as background
 OPENING_PIXELS = 12  # an opening must be larger than this
 
@@ -27,6 +28,8 @@ def _open(path: Path | str) -> Image.Image:
             return picture
     except (UnidentifiedImageError, OSError, SyntaxError) as error:
         raise ValueError(f"{path} is not a readable picture: {error}.") from error
+    except Image.DecompressionBombError as error:  # told from the header, before anything is decoded
+        raise ValueError(f"{path} is too large to be read: {error}") from error
 
 
 def read_rgba(path: Path | str) -> np.ndarray:
@@ -47,6 +50,28 @@ def read_rgb(path: Path | str) -> np.ndarray:
     if picture.has_transparency_data:
         raise ValueError(f"{path} has an alpha channel; read it with read_rgba.")
     return np.array(picture.convert("RGB"))
+
+
+def read_matte(path: Path | str) -> np.ndarray:
+    """Read a matte that is a picture of its own as (H, W) uint8.
+
+    Grey, black-and-white, paletted and 16-bit files are read, the last rounded to 8 bits; so are coloured ones whose
+    channels are equal but for the noise of a JPEG, of which the first is taken. ValueError for other colours, for a
+    matte that is transparent itself, so that nobody could say which of the two is meant, and for 32 bits.
+    """
+    picture = _open(path)
+    if picture.mode.startswith("I;16"):
+        return np.rint(np.asarray(picture, dtype=np.float32) / 257).astype(np.uint8)
+    if picture.mode in ("I", "F"):
+        raise ValueError(f"{path} has 32 bits a pixel; a matte has 8 or 16.")
+    if picture.has_transparency_data and picture.convert("RGBA").getextrema()[3][0] < 255:
+        raise ValueError(f"{path} is transparent in places; a matte is an opaque grey picture.")
+    if picture.mode in ("1", "L"):
+        return np.array(picture.convert("L"))
+    channels = np.array(picture.convert("RGB"))
+    if np.max(channels.max(axis=2) - channels.min(axis=2)) > GREY_NOISE:
+        raise ValueError(f"{path} is coloured; a matte is grey.")
+    return np.ascontiguousarray(channels[..., 0])
 
 
 def read_clip(path: Path | str, frames: int) -> np.ndarray:

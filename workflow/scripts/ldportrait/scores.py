@@ -1,4 +1,4 @@
-"""Score tables: reading them, and means with confidence intervals.
+"""Score tables: making and reading them, and means with confidence intervals.
 
 A table is long form: run, model, variant, fraction (percent), seed, benchmark, protocol, item, region, metric, value.
 Figures and tables compare by the metrics' definitions; errors by a benchmark's own rules stand beside published ones.
@@ -13,9 +13,22 @@ import numpy as np
 import pandas as pd
 
 from ldportrait import shards
-from ldportrait.metrics import DEFINITION, SCORES
 
-COLUMNS = list(SCORES)
+DEFINITION = "definition"  # the protocol that follows the metrics' definitions
+TYPES = {
+    "run": "str",
+    "model": "str",
+    "variant": "str",
+    "fraction": "int64",  # percent of the data set
+    "seed": "int64",
+    "benchmark": "str",
+    "protocol": "str",  # by whose rules the errors were taken
+    "item": "str",
+    "region": "str",
+    "metric": "str",
+    "value": "float64",
+}
+COLUMNS = list(TYPES)
 STUDY = "run severity method item region metric value".split()  # of the refinement study
 CURVES = "run severity parameter factor setting item region value".split()
 SUMMARY = "model variant fraction region metric unit mean low high deviation items seeds".split()
@@ -67,13 +80,18 @@ class Estimate:
         return (self.high - self.low) / 2
 
 
-def read(path: Path, protocol: str = DEFINITION) -> pd.DataFrame:
-    """Read one score table's rows of one protocol. ValueError names the file and the column that it lacks."""
+def table_of(rows: Iterable[Mapping[str, object]]) -> pd.DataFrame:
+    """Return scores in long form, with the columns and types of TYPES also where there are no rows."""
+    return pd.DataFrame(list(rows), columns=COLUMNS).astype(TYPES)
+
+
+def read(path: Path, protocol: str | None = DEFINITION) -> pd.DataFrame:
+    """Read one score table's rows of a protocol, None for all. ValueError names the file and a column that it lacks."""
     table = shards.read_table(path)
     missing = [name for name in COLUMNS if name not in table]
     if missing:
         raise ValueError(f"{path} is not a score table: it has no column {missing[0]}.")
-    return table[table.protocol == protocol].reset_index(drop=True)
+    return table if protocol is None else table[table.protocol == protocol].reset_index(drop=True)
 
 
 def read_study(paths: Iterable[Path], columns: Sequence[str]) -> pd.DataFrame:
@@ -294,3 +312,10 @@ def summarise(table: pd.DataFrame, metrics: Iterable[str], region: str, referenc
                     row |= {"difference": gap.mean, "difference_low": gap.low, "difference_high": gap.high}
             rows.append(row)
     return pd.DataFrame(rows, columns=None if rows else SUMMARY)
+
+
+# The keying study
+
+KEYING = "run set item hair_style hair_colour clothes method region metric value".split()
+KEYING_METRICS = METRICS | {"colour": Metric("Colour", "levels", 255)}  # stored in [0, 1], printed in levels of 255
+TRIANGULATION = "triangulation"  # no rival, but the most that keying can hope for

@@ -10,6 +10,17 @@ import cv2
 import numpy as np
 
 from ldportrait import images, shards, trimaps
+from ldportrait.benchmarks import Loaded
+
+TITLE = "Bank"
+KIND = "image"
+LICENCE = "CC0 1.0; resources/bank/LICENSES.md says what it was made of"
+SOURCE = "In this repository, under resources/bank."
+COUNTS = {}  # a bank may have any number of portraits
+PROTOCOL = "definition"
+NOTES = (
+    "Rendered, not photographed: its exact alpha is what real sets lack, and its people, hair and light are simpler.",
+)
 
 BAND = 0.01  # the trimap's unknown region is widened by this share of the longer side
 
@@ -37,12 +48,13 @@ def items(root: Path, split: str = "test") -> list[Sample]:
     ]
 
 
-def load(sample: Sample) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return a sample's picture (H, W, 3), alpha (H, W) and trimap (H, W), all uint8."""
+def load(sample: Sample) -> Loaded:
+    """Return a sample's composite, its alpha and foreground, and the trimap made from that alpha."""
     rgba = images.read_rgba(sample.portrait)
     alpha = np.ascontiguousarray(rgba[..., 3])
     background = cover(images.read_rgb(sample.background), alpha.shape)
-    return images.composite(rgba, background), alpha, trimap(alpha)
+    foreground = np.ascontiguousarray(rgba[..., :3])
+    return Loaded(images.composite(rgba, background), alpha, trimap(alpha), foreground=foreground)
 
 
 def trimap(alpha: np.ndarray) -> np.ndarray:
