@@ -1,0 +1,237 @@
+"""Videos of all kinds are read and written: times, turns, depths, odd sizes, alpha, and what is broken."""
+
+from fractions import Fraction
+
+import av
+import clips
+import numpy as np
+import pytest
+from PIL import Image
+
+from ldportrait.video import files
+
+
+def read(path, **options):
+    clip = files.open_clip(path, **options)
+    return clip, list(clip)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv", ".webm"])
+def test_a_video_is_read(tmp_path, suffix):
+    frames = clips.moving_square()
+    codec = "libvpx-vp9" if suffix == ".webm" else "libx264"
+    clip, found = read(clips.write(tmp_path / f"a{suffix}", frames, codec=codec))
+    assert (clip.shape, clip.rate, clip.problems) == ((48, 64), 25, [])
+    assert [frame.index for frame in found] == list(range(6))
+    assert np.allclose([float(frame.seconds) for frame in found], np.arange(6) / 25, atol=1e-3)
+    for frame, true in zip(found, frames, strict=True):
+        assert np.abs(frame.rgb.astype(int) - true).mean() < 3
+
+
+def test_a_variable_frame_rate_is_kept(tmp_path):
+    times = [Fraction(tick, 90_000) for tick in (0, 3600, 4500, 12_000, 30_000, 31_003)]
+    _, found = read(clips.write(tmp_path / "a.mp4", clips.moving_square(), times))
+    assert [frame.seconds for frame in found] == times
+    with files.writing(tmp_path / "b.mp4", Fraction(25)) as write:
+        for frame in found:
+            write(frame.rgb, frame.seconds)
+    _, again = read(tmp_path / "b.mp4")
+    assert [frame.seconds for frame in again] == times
+
+
+def test_ten_bits_become_eight(tmp_path):
+    frames = clips.moving_square()
+    _, found = read(clips.write(tmp_path / "a.mp4", frames, pixels="yuv444p10le"))
+    for frame, true in zip(found, frames, strict=True):
+        assert frame.rgb.dtype == np.uint8
+        assert np.abs(frame.rgb.astype(int) - true).mean() < 3
+
+
+def test_a_turned_video_is_read_upright(tmp_path):
+    frames = clips.moving_square()
+    path = clips.write(tmp_path / "a.mp4", frames)
+    clips.turn(path)
+    clip, found = read(path)
+    assert clip.shape == (64, 48)
+    for frame, true in zip(found, frames, strict=True):
+        assert np.abs(frame.rgb.astype(int) - np.rot90(true, -1)).mean() < 3
+
+
+def test_odd_sizes(tmp_path):
+    frames = clips.moving_square(shape=(47, 63))
+    clip, found = read(clips.write(tmp_path / "a.mp4", frames))
+    assert clip.shape == (47, 63)
+    for name, shape in (("b.mp4", (48, 64)), ("b.mov", (47, 63)), ("b.webm", (47, 63))):
+        with files.writing(tmp_path / name, clip.rate) as write:
+            for frame in found:
+                write(frame.rgb, frame.seconds)
+        clip, again = read(tmp_path / name)
+        assert clip.shape == shape
+        for frame, true in zip(again, frames, strict=True):
+            assert np.abs(frame.rgb[:47, :63].astype(int) - true).mean() < 8
+
+
+def cut_out(count=4, shape=(47, 63)):
+    y, x = np.mgrid[: shape[0], : shape[1]]
+    frames = []
+    for index in range(count):
+        alpha = np.clip(20 * (15 - np.hypot(y - 24, x - 20 - 4 * index)), 0, 255)
+        frames.append(np.dstack([np.full(shape, 180), np.full(shape, 120), np.full(shape, 90), alpha]))
+    return np.array(frames).round().astype(np.uint8)
+
+
+def decode_alpha(path, codec):
+    with av.open(str(path)) as container:
+        decoder = av.CodecContext.create(codec, "r") if codec else container.streams.video[0].codec_context
+        frames = [frame for packet in container.demux(video=0) for frame in decoder.decode(packet)]
+        return [(frame.format.name, frame.to_ndarray(format="rgba")) for frame in frames]
+
+
+@pytest.mark.parametrize(("name", "codec", "most"), [("a.mov", None, 1), ("a.webm", "libvpx-vp9", 4)])
+def test_alpha_is_written(tmp_path, name, codec, most):
+    """Read back by FFmpeg's own decoders: of VP9, only libvpx reads alpha."""
+    made = cut_out()
+    with files.writing(tmp_path / name, Fraction(30000, 1001)) as write:
+        for index, rgba in enumerate(made):
+            write(rgba, index * Fraction(1001, 30000))
+    found = decode_alpha(tmp_path / name, codec)
+    assert len(found) == len(made)
+    for (pixels, rgba), true in zip(found, made, strict=True):
+        assert pixels.startswith("yuva")
+        assert np.abs(rgba[..., 3].astype(int) - true[..., 3]).mean() < most
+        solid = true[..., 3] == 255
+        assert np.abs(rgba[solid][:, :3].astype(int) - true[solid][:, :3]).mean() < 6
+    assert files.open_clip(tmp_path / name).rate == pytest.approx(30000 / 1001, rel=1e-3)
+
+
+def test_colours_are_tagged_as_what_they_are(tmp_path):
+    """A saturated colour by BT.709's own equations: Y' = 0.2126 R + 0.7152 G + 0.0722 B, in 16 … 235."""
+    with files.writing(tmp_path / "a.mp4", Fraction(25)) as write:
+        write(np.full((32, 32, 3), (0, 255, 0), np.uint8), Fraction(0))
+    with av.open(str(tmp_path / "a.mp4")) as container:
+        frame = next(container.decode(video=0))
+        assert (frame.colorspace, frame.color_range) == (1, 1)
+        assert np.abs(frame.to_ndarray()[:32].astype(int) - round(16 + 219 * 0.7152)).max() <= 1
+    _, (found,) = read(tmp_path / "a.mp4")
+    assert np.abs(found.rgb.astype(int) - (0, 255, 0)).max() <= 4
+
+
+def test_pictures_out_and_in_again(tmp_path):
+    made = cut_out(12)
+    with files.writing(tmp_path / "out", Fraction(25)) as write:
+        for index, rgba in enumerate(made):
+            write(rgba, Fraction(index * index, 50))
+    for index, true in enumerate(made):
+        with Image.open(tmp_path / "out" / f"{index:06d}.png") as picture:
+            assert np.array_equal(np.array(picture), true)
+    _, found = read(tmp_path / "out")
+    assert [frame.seconds for frame in found] == [Fraction(index * index, 50) for index in range(12)]
+    assert np.array_equal(found[10].rgb, made[10][..., :3])
+
+
+def test_frames_are_in_the_order_of_their_numbers(tmp_path):
+    for number in (1, 2, 10, 9):
+        Image.fromarray(np.full((8, 9, 3), number, np.uint8)).save(tmp_path / f"f{number}.png")
+    _, found = read(tmp_path, rate=Fraction(10))
+    assert [frame.rgb[0, 0, 0] for frame in found] == [1, 2, 9, 10]
+    assert [frame.seconds for frame in found] == [0, Fraction(1, 10), Fraction(2, 10), Fraction(3, 10)]
+
+
+def test_a_folder_with_a_broken_frame(tmp_path):
+    for number in range(4):
+        Image.fromarray(np.full((8, 9, 3), number, np.uint8)).save(tmp_path / f"{number}.png")
+    (tmp_path / "2.png").write_bytes(b"no picture")
+    clip, found = read(tmp_path)
+    assert [frame.rgb[0, 0, 0] for frame in found] == [0, 1, 3]
+    (sentence,) = clip.problems
+    assert "2.png is not a readable picture" in sentence
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_a_truncated_file_gives_what_can_be_read(tmp_path, suffix):
+    frames = clips.moving_square(30)
+    path = clips.write(tmp_path / f"a{suffix}", frames, movflags="+faststart")
+    if suffix == ".mp4":  # written with its index first, as for the web
+        with (
+            av.open(str(path)) as source,
+            av.open(str(tmp_path / "b.mp4"), "w", options={"movflags": "+faststart"}) as container,
+        ):
+            stream = container.add_stream_from_template(source.streams.video[0])
+            for packet in source.demux(video=0):
+                if packet.dts is not None:
+                    packet.stream = stream
+                    container.mux(packet)
+        path = tmp_path / "b.mp4"
+    content = path.read_bytes()
+    path.write_bytes(content[: 3 * len(content) // 4])
+    clip, found = read(path)
+    assert 5 < len(found) < 30
+    for frame, true in zip(found[:-1], frames, strict=False):
+        assert np.abs(frame.rgb.astype(int) - true).mean() < 3
+    assert clip.problems
+    assert all(str(path) in sentence and sentence.endswith(".") for sentence in clip.problems)
+
+
+def test_a_damaged_file_is_read_past_its_damage(tmp_path):
+    frames = clips.moving_square(30)
+    path = clips.write(tmp_path / "a.mkv", frames)
+    with av.open(str(path)) as container:
+        places = [packet.pos for packet in container.demux(video=0) if packet.pts is not None]
+    content = bytearray(path.read_bytes())
+    content[places[9] + 10 : places[10] - 10] = bytes(places[10] - places[9] - 20)
+    path.write_bytes(content)
+    _, found = read(path)
+    assert len(found) >= 20
+    assert np.abs(found[-1].rgb.astype(int) - frames[-1]).mean() < 3
+
+
+@pytest.mark.parametrize("content", [b"", b"no video at all", None])
+def test_nothing_to_read_is_said(tmp_path, content):
+    path = tmp_path / "a.mp4"
+    if content is None:  # without its index, which stands at the end
+        whole = clips.write(path, clips.moving_square()).read_bytes()
+        content = whole[: whole.index(b"moov") - 4]
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"Nothing can be read of .*a\.mp4"):
+        files.open_clip(path)
+
+
+def test_what_is_not_there_is_said(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no video or folder of frames"):
+        files.open_clip(tmp_path / "none.mp4")
+    with pytest.raises(ValueError, match="no readable frames"):
+        files.open_clip(tmp_path)
+
+
+def test_an_output_that_cannot_be_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="cannot be written"):
+        files.check_target(tmp_path / "a.avi", False)
+    with pytest.raises(ValueError, match="cannot hold alpha"):
+        files.check_target(tmp_path / "a.mp4", True)
+    (tmp_path / "mine.txt").write_text("mine")
+    with pytest.raises(ValueError, match="holds other files"):
+        files.check_target(tmp_path, True)
+
+
+@pytest.mark.parametrize("name", ["a.mov", "a"])
+def test_an_output_appears_whole_or_not_at_all(tmp_path, name):
+    def fail_halfway() -> None:
+        with files.writing(tmp_path / name, Fraction(25)) as write:
+            write(cut_out()[0], Fraction(0))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail_halfway()
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(ValueError, match="no frame to write"), files.writing(tmp_path / name, Fraction(25)):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_sequence_takes_the_place_of_an_earlier_one(tmp_path):
+    for count in (5, 2):
+        with files.writing(tmp_path / "out", Fraction(25)) as write:
+            for index, rgba in enumerate(cut_out(count)):
+                write(rgba, Fraction(index, 25))
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["000000.png", "000001.png", "times.csv"]
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]

@@ -1,0 +1,294 @@
+"""Videos and folders of frames, read and written one frame at a time.
+
+A frame is read upright (the turn of its tag is applied), as 8-bit RGB, with its own time, so that a variable frame rate
+is kept. What is damaged is read as far as it goes; `problems` then says so. Sound is left out.
+"""
+
+import contextlib
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from PIL import Image
+
+from ldportrait.shards import replacing
+
+VIDEOS = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".mpg", ".mpeg")
+PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
+TIMES = "times.csv"  # beside the pictures of a sequence: each one's time
+TICK = Fraction(1, 90_000)  # in which the usual frame rates' times are whole numbers
+COMPRESSION = 1  # zlib's level for PNG
+BT_709, LIMITED = 1, 1  # FFmpeg's numbers for a matrix of colours and for its range
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A picture (H, W, 3) uint8 at a time in seconds from the first one; `index` counts from 0."""
+
+    index: int
+    seconds: Fraction
+    rgb: np.ndarray
+
+
+@dataclass
+class Clip:
+    """A video or a folder of frames: its (H, W), upright; frames a second, on average; how many frames it claims.
+
+    To iterate reads it from its start; `problems` has a sentence for whatever could not be read then.
+    """
+
+    path: Path
+    shape: tuple[int, int]
+    rate: Fraction
+    count: int | None
+    read: Callable[["Clip"], Iterator[Frame]]
+    problems: list[str] = field(default_factory=list)
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Yield the frames."""
+        self.problems.clear()
+        return self.read(self)
+
+
+def is_video(path: Path) -> bool:
+    """Say whether a path is named like a video."""
+    return Path(path).suffix.lower() in VIDEOS
+
+
+def open_clip(path: Path, rate: Fraction = Fraction(25)) -> Clip:
+    """Open a video's file, or a folder of frames in the order of their names' numbers, shown at `rate` a second.
+
+    Raises FileNotFoundError, or ValueError where not even one frame can be read.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return _open_folder(path, rate)
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no video or folder of frames at {path}.")
+    try:
+        with av.open(str(path)) as container:
+            if not container.streams.video:
+                raise ValueError(f"{path} has no pictures in it.")
+            stream = container.streams.video[0]
+            found = stream.average_rate or stream.guessed_rate or rate
+            length = stream.duration * stream.time_base if stream.duration else None
+            if length is None and container.duration:
+                length = Fraction(container.duration, av.time_base)
+            count = stream.frames or (round(length * found) if length else None)
+    except av.FFmpegError as error:
+        raise ValueError(f"Nothing can be read of {path}: {error.strerror}.") from error
+    clip = Clip(path, (0, 0), Fraction(found), count, _frames)
+    first = next(iter(clip), None)
+    if first is None:
+        raise ValueError(f"Nothing can be read of {path}: it has no whole frame.")
+    clip.shape = first.rgb.shape[:2]
+    return clip
+
+
+def _frames(clip: Clip) -> Iterator[Frame]:
+    """The frames of a video's file; what cannot be decoded is left out."""
+    index, start, before = 0, None, None
+    for picture in _decoded(clip):
+        rgb = _upright(picture)
+        if before is not None and rgb.shape[:2] != clip.shape:
+            clip.problems.append(f"{clip.path} changes its size at frame {index}; what follows is left out.")
+            return
+        own = Fraction(picture.pts) * picture.time_base if picture.pts is not None else None
+        start = own if start is None else start
+        seconds = index / clip.rate if own is None or start is None else own - start
+        if before is not None and seconds <= before:  # damaged times: frames follow each other all the same
+            seconds = before + 1 / clip.rate
+        yield Frame(index, seconds, rgb)
+        index, before = index + 1, seconds
+    if not clip.problems and clip.count and index < 0.98 * clip.count - 1:
+        clip.problems.append(f"{clip.path} ends after {index} of about {clip.count} frames; it is cut off.")
+
+
+def _decoded(clip: Clip) -> Iterator[av.VideoFrame]:
+    """Decode packet by packet, past damaged ones; `problems` counts these and says where the file breaks off."""
+    lost = 0
+    with av.open(str(clip.path)) as container:
+        stream = container.streams.video[0]
+        packets = container.demux(stream)
+        while True:
+            try:
+                packet = next(packets, None)
+            except av.FFmpegError as error:
+                clip.problems.append(f"{clip.path} cannot be read to its end: {error.strerror}.")
+                packet = None
+            try:
+                yield from stream.codec_context.decode(packet)
+            except EOFError:  # the decoder was emptied before
+                packet = None
+            except av.FFmpegError:
+                lost += 1
+            if packet is None:
+                break
+    if lost:
+        clip.problems.append(f"{clip.path} is damaged: {lost} of its packets could not be decoded.")
+
+
+def _upright(picture: av.VideoFrame) -> np.ndarray:
+    """A decoded frame as (H, W, 3) uint8, turned as its tag says."""
+    rgb = picture.to_ndarray(format="rgb24")
+    return np.ascontiguousarray(np.rot90(rgb, round(picture.rotation / 90) % 4))
+
+
+def _open_folder(folder: Path, rate: Fraction) -> Clip:
+    """Open a folder of frames. ValueError without a readable one."""
+    paths = sorted((path for path in folder.iterdir() if path.suffix.lower() in PICTURES), key=_numbers)
+    times = _read_times(folder, len(paths)) or [index / rate for index in range(len(paths))]
+
+    def read(clip: Clip) -> Iterator[Frame]:
+        for index, (path, seconds) in enumerate(zip(paths, times, strict=True)):
+            try:
+                with Image.open(path) as picture:
+                    rgb = np.array(picture.convert("RGB"))
+            except Exception as error:  # Pillow's readers raise errors of many kinds for a damaged file
+                clip.problems.append(f"{path} is not a readable picture, and left out: {error}.")
+                continue
+            if clip.shape != (0, 0) and rgb.shape[:2] != clip.shape:
+                clip.problems.append(f"{path} has another size than the frames before it, and is left out.")
+                continue
+            yield Frame(index, seconds, rgb)
+
+    clip = Clip(folder, (0, 0), rate, len(paths), read)
+    first = next(iter(clip), None)
+    if first is None:
+        raise ValueError(f"There are no readable frames ({', '.join(PICTURES)}) in {folder}.")
+    clip.shape = first.rgb.shape[:2]
+    return clip
+
+
+def _numbers(path: Path) -> list[object]:
+    """Sort frame 10 after frame 9."""
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", path.name)]
+
+
+def _read_times(folder: Path, count: int) -> list[Fraction] | None:
+    """The times that `write_sequence` left; None without them, or where they are not those of `count` pictures."""
+    try:
+        lines = (folder / TIMES).read_text(encoding="utf-8").splitlines()[1:]
+        times = [Fraction(line.partition(",")[2]) for line in lines]
+    except (OSError, ValueError, ZeroDivisionError):
+        return None
+    return times if len(times) == count else None
+
+
+Write = Callable[[np.ndarray, Fraction], None]
+
+# An encoder's name, its pixels without and with alpha, and its options
+ENCODERS = {
+    ".mov": ("prores_ks", "yuv444p10le", "yuva444p10le", {"profile": "4444", "alpha_bits": "16", "vendor": "apl0"}),
+    ".webm": (
+        "libvpx-vp9",
+        "yuv420p",
+        "yuva420p",
+        {"crf": "20", "b": "0", "auto-alt-ref": "0", "deadline": "good", "cpu-used": "4"},
+    ),
+    ".mp4": ("libx264", "yuv420p", None, {"crf": "16", "preset": "fast", "movflags": "+faststart"}),
+}
+
+
+def check_target(path: Path, alpha: bool) -> None:
+    """Raise ValueError for an output that cannot be written: of another kind, or that cannot hold alpha."""
+    suffix = Path(path).suffix.lower()
+    if suffix and suffix not in ENCODERS:
+        raise ValueError(f"{path} cannot be written; name a .mov, .webm or .mp4, or a folder for pictures.")
+    if alpha and suffix and ENCODERS[suffix][2] is None:
+        raise ValueError(f"{path} cannot hold alpha; name a .mov (ProRes 4444), a .webm (VP9) or a folder.")
+    if not suffix and path.is_dir() and any(path.iterdir()) and not (path / TIMES).is_file():
+        raise ValueError(f"{path} holds other files; name a new folder for the pictures.")
+
+
+@contextlib.contextmanager
+def writing(path: Path, rate: Fraction) -> Iterator[Write]:
+    """Give a function that writes a picture with its time: (H, W, 4), (H, W, 3) or (H, W) uint8, all alike.
+
+    By the path's suffix: .mov is ProRes 4444 and .webm VP9, both with alpha for four channels; .mp4 is H.264; without
+    a suffix, a folder of PNGs. What is written appears whole at the end, or not at all. ValueError for another path.
+    """
+    path = Path(path)
+    check_target(path, False)
+    if not path.suffix:
+        with _sequence(path) as write:
+            yield write
+        return
+    with replacing(path) as temporary, av.open(str(temporary), "w", format=path.suffix[1:].lower()) as container:
+        stream = None
+
+        def write(picture: np.ndarray, seconds: Fraction) -> None:
+            nonlocal stream
+            if stream is None:
+                check_target(path, picture.ndim == 3 and picture.shape[2] == 4)
+                stream = _stream(container, path.suffix.lower(), picture, rate)
+            container.mux(stream.encode(_encodable(picture, stream, seconds)))
+
+        yield write
+        if stream is None:
+            raise ValueError(f"There was no frame to write to {path}.")
+        container.mux(stream.encode(None))
+
+
+def _stream(
+    container: av.container.OutputContainer, suffix: str, picture: np.ndarray, rate: Fraction
+) -> av.VideoStream:
+    """Add the stream for pictures like the first one."""
+    codec, plain, transparent, encoder_options = ENCODERS[suffix]
+    stream = container.add_stream(codec, rate=rate.limit_denominator(1001), options=dict(encoder_options))
+    stream.pix_fmt = transparent if picture.ndim == 3 and picture.shape[2] == 4 else plain
+    even = suffix == ".mp4"  # H.264 in 4:2:0 has even sides: the last row or column is doubled
+    stream.height, stream.width = (side + side % 2 if even else side for side in picture.shape[:2])
+    context = stream.codec_context
+    context.time_base = TICK
+    context.colorspace, context.color_range = BT_709, LIMITED
+    context.color_primaries = context.color_trc = BT_709
+    return stream
+
+
+def _encodable(picture: np.ndarray, stream: av.VideoStream, seconds: Fraction) -> av.VideoFrame:
+    """A picture as the encoder wants it: its pixel format, BT.709, its time in ticks."""
+    if picture.ndim == 2:
+        picture = np.repeat(picture[..., None], 3, axis=2)
+    below, beside = stream.height - picture.shape[0], stream.width - picture.shape[1]
+    if below or beside:
+        picture = np.pad(picture, ((0, below), (0, beside), (0, 0)), mode="edge")
+    plain = av.VideoFrame.from_ndarray(
+        np.ascontiguousarray(picture), format="rgba" if picture.shape[2] == 4 else "rgb24"
+    )
+    frame = plain.reformat(format=stream.pix_fmt, dst_colorspace="ITU709", dst_color_range="MPEG")
+    frame.pts, frame.time_base = round(seconds / TICK), TICK
+    return frame
+
+
+@contextlib.contextmanager
+def _sequence(folder: Path) -> Iterator[Write]:
+    """Write PNGs, 000000.png on, and their times, to a folder that takes the place of an earlier one at the end."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
+    temporary.mkdir()
+    times = []
+
+    def write(picture: np.ndarray, seconds: Fraction) -> None:
+        name = f"{len(times):06d}.png"
+        Image.fromarray(picture).save(temporary / name, compress_level=COMPRESSION)
+        times.append(f"{name},{seconds}")
+
+    try:
+        yield write
+        if not times:
+            raise ValueError(f"There was no frame to write to {folder}.")
+        (temporary / TIMES).write_text("\n".join(["file,seconds", *times]) + "\n", encoding="utf-8")
+        if folder.exists():
+            old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
+            folder.rename(old)
+            shutil.rmtree(old)
+        temporary.rename(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
