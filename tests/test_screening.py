@@ -199,7 +199,7 @@ def test_each_number_has_its_reason(reason, numbers):
     assert result.reasons.tolist() == ["", reason, ""]
     assert result.accepted.tolist() == [True, False, True]
     assert reason in REASONS
-    assert result.columns.tolist() == ["id", "split", "persona", "accepted", "reasons", "reviewed"]
+    assert result.columns.tolist() == ["id", "split", "persona", "accepted", "reasons", "reviewed", "phash"]
 
 
 def test_a_threshold_can_be_moved():

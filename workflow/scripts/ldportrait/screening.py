@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from ldportrait import images
+from ldportrait import duplicates, images
 
 FAINT, STRONG = 12, 243  # alpha of 1..12 is faint, of 243..254 nearly opaque
 HALF = 128
@@ -402,7 +402,7 @@ def _sharpness(grey: np.ndarray, alpha: np.ndarray) -> float:
 
 
 def verdicts(measured: pd.DataFrame, thresholds: Thresholds, review: Mapping[str, bool] | None = None) -> pd.DataFrame:
-    """Draw the verdicts: id, split, persona, accepted, reasons (comma-separated) and reviewed, in the measured order.
+    """Draw the verdicts: id, split, persona, accepted, reasons (comma-separated), reviewed, phash, in measured order.
 
     `review` holds the user's own verdicts, id to accepted; they overrule. A rejected item's reasons are listed in the
     order of REASONS (`review` where the user alone rejects it); of near-duplicates the first accepted one stays.
@@ -425,7 +425,8 @@ def verdicts(measured: pd.DataFrame, thresholds: Thresholds, review: Mapping[str
         "changed-too-much": m.changed > t.changed,
         "binary-alpha": m.soft_edge < t.soft_edge,
     }
-    reasons = [[name for name in found if found[name].iloc[i]] for i in range(len(m))]
+    fails = {name: flags.tolist() for name, flags in found.items()}
+    reasons = [[name for name in fails if fails[name][i]] for i in range(len(m))]
     review = review or {}
     accepted = [review.get(id, not why) for id, why in zip(m.id, reasons, strict=True)]
     for id, why in zip(m.id, reasons, strict=True):
@@ -442,6 +443,7 @@ def verdicts(measured: pd.DataFrame, thresholds: Thresholds, review: Mapping[str
             "accepted": accepted,
             "reasons": ["" if yes else ",".join(why) for yes, why in zip(accepted, reasons, strict=True)],
             "reviewed": m.id.isin(list(review)),
+            "phash": m.phash,
         }
     )
 
@@ -450,16 +452,10 @@ def _duplicates(
     measured: pd.DataFrame, accepted: Sequence[bool], review: Mapping[str, bool], distance: int
 ) -> list[int]:
     """The positions of accepted items that resemble an earlier accepted one; what the user accepted stays."""
-    hashes = np.array([int(text, 16) for text in measured.phash], np.uint64)
-    kept: list[int] = []
-    doubles = []
-    for i in np.flatnonzero(accepted):
-        near = kept and np.bitwise_count(hashes[kept] ^ hashes[i]).min() <= distance
-        if near and measured.id.iloc[i] not in review:
-            doubles.append(int(i))
-        else:
-            kept.append(int(i))
-    return doubles
+    positions = np.flatnonzero(accepted)
+    own = [i for i, id in enumerate(measured.id.iloc[positions]) if id in review]
+    hashes = duplicates.parse(measured.phash.iloc[positions])
+    return positions[duplicates.doubles(hashes, distance, own)].tolist()
 
 
 def read_review(table: pd.DataFrame, ids: Sequence[str], name: str) -> dict[str, bool]:
