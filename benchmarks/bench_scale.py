@@ -1,6 +1,7 @@
-"""Time Snakemake's own work on large runs: parse, dry run, status and a run with nothing to do, without making a picture.
+"""Time Snakemake's own work on large runs: parse, dry run, status, report, and a run with nothing to do.
 
-Run `python benchmarks/bench_scale.py` in the repository; both sizes take some ten minutes on one core. It copies the
+Run `python benchmarks/bench_scale.py` in the repository; both sizes take some ten minutes on one core. No picture is
+made. It copies the
 workflow into a scratch folder, lays config/paper.yaml over the default with a number of pictures and a shard size, and
 makes up the finished results: every output is a file of five bytes, recorded as made by `snakemake --touch`. Each line
 is a command, its seconds on the wall, its CPU seconds and its peak memory. CPU seconds are the ones to compare where a
@@ -82,6 +83,7 @@ def measure(pictures: int, shard_size: int) -> None:
             raise ValueError(f"The made-up results do not count as finished: {said[-500:]}")
         run(folder, "--dry-run", "--quiet", "all")
         run(folder, "--summary")
+        run(folder, "--report", "report.zip")
         records = list((folder / ".snakemake" / "metadata").iterdir())
         size = sum(record.stat().st_size for record in records)
         typer.echo(f"{files:,} outputs; {len(records):,} records of Snakemake's own, {size / 1e6:.1f} MB")

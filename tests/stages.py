@@ -4,6 +4,7 @@ And commands run within this process, since starting Python for each takes longe
 """
 
 import contextlib
+import hashlib
 import importlib
 import io
 import subprocess
@@ -97,6 +98,7 @@ def make(root: Path, count: int = 6, per_shard: int = 3, truth: bool = True, **r
             "accepted": True,
             "reasons": "",
             "reviewed": False,
+            "phash": [hashlib.sha256(row["id"].encode()).hexdigest()[:16] for row in rows],
         }
     )
     shards.write_table(verdicts, root / "screened.parquet")

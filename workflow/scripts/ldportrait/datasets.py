@@ -5,14 +5,16 @@ A data set is a folder: `train/ val/ test/` (those that have items) of WebDatase
 `checksums.sha256`, which comes last and covers all the others. Equal input gives equal bytes.
 """
 
+import contextlib
 import hashlib
 import io
 import json
 import math
 import shutil
 import tarfile
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -45,7 +47,7 @@ def shard_of(folder: Path, number: int) -> Path:
 def accepted(screened: Path) -> list[str]:
     """Return the accepted ids of a table of verdicts, in order. ValueError names the file if it has no verdicts."""
     verdicts = shards.read_table(screened)
-    missing = {"id", "accepted"} - set(verdicts)
+    missing = {"id", "accepted", "phash"} - set(verdicts)
     if missing:
         raise ValueError(f"{screened} is not a table of verdicts: it has no column {sorted(missing)[0]}.")
     return sorted(verdicts.id[verdicts.accepted.astype(bool)])
@@ -94,18 +96,16 @@ def check_splits(table: pd.DataFrame) -> None:
 
 
 def _items(variant: str, folders: dict[str, Path], table: pd.DataFrame) -> Iterator[Item]:
-    """Yield the table's items in order of id as the variant shows them."""
+    """Yield the table's items in order of id as the variant shows them, with their perceptual hash."""
     for number, rows in table.groupby("source_shard"):
-        wanted = set(rows.id)
-        for item in shards.read_shard(shard_of(folders[variant], number)):
-            if item.row["id"] not in wanted:
-                continue
-            if variant != "truth":
-                yield item
-            elif item.truth is not None:
-                yield Item(item.row, np.dstack([item.rgba[..., :3], item.truth]))
-            else:
-                raise ValueError(f"The exact alpha of {item.row['id']} is not known; leave the variant truth out.")
+        hashes = dict(zip(rows.id, rows.phash, strict=True))
+        for item in shards.read_shard(shard_of(folders[variant], number), hashes):
+            row, rgba = item.row | {"phash": hashes[item.row["id"]]}, item.rgba
+            if variant == "truth":
+                if item.truth is None:
+                    raise ValueError(f"The exact alpha of {row['id']} is not known; leave the variant truth out.")
+                rgba = np.dstack([rgba[..., :3], item.truth])
+            yield Item(row, rgba)
 
 
 # What comes out
@@ -136,6 +136,7 @@ def assemble(
     folders = {"raw": generated, "refined": refined, "keyed": keyed, "truth": refined}
     table = _rows(folders[variant], count, select(screened, limit, minimum))
     check_splits(table)
+    table = table.merge(shards.read_table(screened)[["id", "phash"]], on="id")
     return write(_items(variant, folders, table), output, variant, run=run, shard_size=shard_size)
 
 
@@ -149,9 +150,9 @@ def write(items: Iterable[Item], output: Path, variant: str, *, run: str, shard_
     try:
         metadata = pd.DataFrame(_write_tars(items, scratch, variant, shard_size))
         shards.write_table(metadata, scratch / METADATA)
-        (scratch / CARD).write_text(card(metadata, run), encoding="utf-8")
-        (scratch / CROISSANT).write_text(_croissant(metadata, run, scratch), encoding="utf-8")
-        (scratch / CHECKSUMS).write_text(checksums(scratch), encoding="utf-8")
+        tally = Tally()
+        tally.add(metadata)
+        describe(scratch, tally, run)
         _replace(output, scratch)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
@@ -161,22 +162,27 @@ def write(items: Iterable[Item], output: Path, variant: str, *, run: str, shard_
 def _write_tars(items: Iterable[Item], folder: Path, variant: str, size: int) -> list[dict[str, object]]:
     """Write all tars, `size` items each, and return the metadata rows.
 
-    Splits take turns, so each tar is opened anew for every item. Time spent is left out of the rows: it would make
-    equal data sets differ.
+    Splits take turns, so a tar of each is open. Time spent is left out of the rows: it would make equal data sets
+    differ. A tar does not name itself in its members, so that it can become part of a merged data set as it is.
     """
-    rows, written = [], dict.fromkeys(SPLITS, 0)
-    for item in items:
-        picture = shards.encode(item.rgba)
-        split = item.row["split"]
-        path = shard_of(Path(split), written[split] // size)
-        written[split] += 1
-        row = {key: value for key, value in item.row.items() if key != "seconds"}
-        row |= {"variant": variant, "shard": path.as_posix(), "sha256": hashlib.sha256(picture).hexdigest()}
-        (folder / split).mkdir(exist_ok=True)
-        with tarfile.open(folder / path, "a", format=tarfile.USTAR_FORMAT) as tar:
-            shards.add_member(tar, f"{row['id']}.rgba.webp", picture)
-            shards.add_member(tar, f"{row['id']}.json", shards.member_json(row))
-        rows.append(row)
+    rows, written, tars = [], dict.fromkeys(SPLITS, 0), {}
+    with contextlib.ExitStack() as opened:
+        for item in items:
+            picture = shards.encode(item.rgba)
+            split = item.row["split"]
+            path = shard_of(Path(split), written[split] // size)
+            if written[split] % size == 0:
+                if split in tars:
+                    tars[split].close()
+                (folder / split).mkdir(exist_ok=True)
+                tar = tarfile.open(folder / path, "w", format=tarfile.USTAR_FORMAT)  # noqa: SIM115
+                tars[split] = opened.enter_context(tar)
+            written[split] += 1
+            row = {key: value for key, value in item.row.items() if key != "seconds"}
+            row |= {"variant": variant, "sha256": hashlib.sha256(picture).hexdigest()}
+            shards.add_member(tars[split], f"{row['id']}.rgba.webp", picture)
+            shards.add_member(tars[split], f"{row['id']}.json", shards.member_json(row))
+            rows.append(row | {"shard": path.as_posix()})
     return rows
 
 
@@ -190,10 +196,22 @@ def _replace(output: Path, new: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def checksums(folder: Path) -> str:
-    """List all files of a folder but the list itself, as `sha256sum -c` reads them."""
+def describe(folder: Path, tally: "Tally", run: str, known: Mapping[str, str] = {}, notes: Sequence[str] = ()) -> None:
+    """Write data card, croissant.json and, last, the checksums of a folder that holds tars and metadata.
+
+    `known` has the SHA-256 of files that need not be read again; `notes` are lines of the card on how it was made.
+    """
+    digests = {path: known.get(path) or _sha256(folder / path) for path in [METADATA, *tally.shards]}
+    (folder / CARD).write_text(card(tally, run, notes), encoding="utf-8")
+    (folder / CROISSANT).write_text(_croissant(tally, run, digests), encoding="utf-8")
+    (folder / CHECKSUMS).write_text(checksums(folder, digests), encoding="utf-8")
+
+
+def checksums(folder: Path, known: Mapping[str, str] = {}) -> str:
+    """List all files of a folder but the list itself, as `sha256sum -c` reads them; `known` ones are not read."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != CHECKSUMS)
-    return "".join(f"{_sha256(path)}  {path.relative_to(folder).as_posix()}\n" for path in files)
+    names = {path.relative_to(folder).as_posix(): path for path in files}
+    return "".join(f"{known.get(name) or _sha256(path)}  {name}\n" for name, path in names.items())
 
 
 def _sha256(path: Path) -> str:
@@ -312,41 +330,85 @@ ATTRIBUTES = (
     "framing",
     "light",
 )
+COUNTED = {"split", "variant", "backend", "key_source", *ATTRIBUTES}  # columns whose values the card counts
 
 
-def licence_of(metadata: pd.DataFrame) -> Licence:
+@dataclass
+class Tally:
+    """What a data card says of a data set, counted table by table, so that the whole need not be held at once.
+
+    `columns` has the kind of each column's values (as numpy's dtype.kind), `values` the counts of each value of the
+    columns that the card lists, `shards` the split of each tar, `personas` those of each split, as 64-bit hashes.
+    """
+
+    portraits: int = 0
+    named: int = 0
+    columns: dict[str, str] = field(default_factory=dict)
+    values: defaultdict[str, Counter] = field(default_factory=lambda: defaultdict(Counter))
+    shards: dict[str, str] = field(default_factory=dict)
+    personas: defaultdict[str, list[np.ndarray]] = field(default_factory=lambda: defaultdict(list))
+
+    def add(self, table: pd.DataFrame) -> None:
+        """Count the rows of a table of metadata."""
+        self.portraits += len(table)
+        for name in table:
+            kind = table[name].dtype.kind
+            # whole numbers that are missing elsewhere are read as floats
+            both = {kind, self.columns.get(name, kind)}
+            self.columns[name] = kind if len(both) == 1 else "f" if both <= set("iuf") else "O"
+        for name in COUNTED & set(table):
+            self.values[name].update(table[name].fillna("").value_counts().to_dict())
+        self.values["size"].update(zip(table.width, table.height, strict=True))
+        self.values["generator"].update(zip(table.backend, table.weights_sha256.fillna(""), strict=True))
+        self.shards |= dict(zip(table.shard, table.split, strict=True))
+        people = table[table.persona != ""]
+        self.named += len(people)
+        for split, rows in people.groupby("split"):
+            self.personas[split].append(np.unique(hashes_of(rows.persona)))
+
+    @property
+    def splits(self) -> list[str]:
+        """The splits that have portraits."""
+        return [split for split in SPLITS if self.values["split"][split]]
+
+    @property
+    def variant(self) -> str:
+        """The variant, which all rows share."""
+        return next(iter(self.values["variant"]))
+
+    def people(self, split: str) -> int:
+        """How many personas a split has."""
+        return len(np.unique(np.concatenate(self.personas[split]))) if self.personas[split] else 0
+
+
+def hashes_of(texts: pd.Series) -> np.ndarray:
+    """Return a 64-bit hash of each text, the same in every process, as (N,) uint64."""
+    return pd.util.hash_array(texts.to_numpy(object), categorize=False)
+
+
+def licence_of(backends: Collection[str]) -> Licence:
     """The licence of a data set by its backends: the strictest where there are several."""
-    backends = set(metadata.backend)
-    if backends == {"bank"}:
+    if set(backends) == {"bank"}:
         return LICENCES["bank"]
     if "external" in backends:
         return OTHERS
     return LICENCES["layerdiffuse"] if "layerdiffuse" in backends else OWN
 
 
-def card(metadata: pd.DataFrame, run: str) -> str:
+def card(tally: Tally, run: str, notes: Sequence[str] = ()) -> str:
     """Return the data card, Markdown with the front matter that the Hugging Face hub reads."""
-    variant, licence = metadata.variant.iloc[0], licence_of(metadata)
-    splits = [split for split in SPLITS if (metadata.split == split).any()]
-    sizes = sorted(set(zip(metadata.width, metadata.height, strict=True)))
-    people = metadata[metadata.persona != ""]
-    counts = [
-        (
-            split,
-            (metadata.split == split).sum(),
-            people[people.split == split].persona.nunique(),
-            metadata[metadata.split == split].shard.nunique(),
-        )
-        for split in splits
-    ]
-    backends = metadata.groupby(["backend", "weights_sha256"], dropna=False).size()
+    variant, licence, splits = tally.variant, licence_of(tally.values["backend"]), tally.splits
+    sizes = sorted(tally.values["size"])
+    tars = Counter(tally.shards.values())
+    generators = sorted(tally.values["generator"].items())
+    counts = [(split, tally.values["split"][split], tally.people(split), tars[split]) for split in splits]
     return "\n".join(
         [
             "---",
             f"license: {licence.name}",
             "task_categories: [image-segmentation]",
             "tags: [matting, portrait, alpha, webdataset]",
-            f"size_categories: [{_size_category(len(metadata))}]",
+            f"size_categories: [{_size_category(tally.portraits)}]",
             "configs:",
             "- config_name: default",
             "  data_files:",
@@ -355,14 +417,14 @@ def card(metadata: pd.DataFrame, run: str) -> str:
             "",
             f"# LD-Portrait {run}, {variant} mattes",
             "",
-            f"{len(metadata)} portraits as straight (un-premultiplied) RGBA, made by LD-Portrait. Variant **{variant}**"
-            f": {VARIANTS.get(variant, IMPORTED)}."
+            f"{tally.portraits} portraits as straight (un-premultiplied) RGBA, made by LD-Portrait. "
+            f"Variant **{variant}**: {VARIANTS.get(variant, IMPORTED)}."
             + (" All variants of a run hold the same portraits under the same ids." if variant in VARIANTS else ""),
             "",
             *_table(["split", "portraits", "personas", "tars"], counts),
             "",
             "No persona is in two splits"
-            + ("." if len(people) == len(metadata) else "; portraits without a known persona cannot be checked.")
+            + ("." if tally.named == tally.portraits else "; portraits without a known persona cannot be checked.")
             + f" Sizes: {', '.join(f'{width} × {height}' for width, height in sizes[:8])}"
             + (f" and {len(sizes) - 8} more." if len(sizes) > 8 else "."),
             "",
@@ -373,13 +435,13 @@ def card(metadata: pd.DataFrame, run: str) -> str:
             "with the SHA-256 of each picture; `croissant.json` describes it to machines. Every file is checked by",
             "`sha256sum -c checksums.sha256`.",
             "",
-            *_key_note(metadata),
+            *_key_note(tally),
             "## Load it",
             "",
             "```python",
             "import webdataset",
             "",
-            f'portraits = webdataset.WebDataset("{metadata.shard.iloc[0]}", shardshuffle=False).decode("pilrgba")',
+            f'portraits = webdataset.WebDataset("{next(iter(tally.shards))}", shardshuffle=False).decode("pilrgba")',
             "for portrait in portraits:",
             '    picture, row = portrait["rgba.webp"], portrait["json"]  # a PIL picture in mode RGBA, a dict',
             "```",
@@ -397,9 +459,10 @@ def card(metadata: pd.DataFrame, run: str) -> str:
             "",
             *_table(
                 ["generator", "weights (SHA-256)", "portraits"],
-                [(backend, weights or "none", number) for (backend, weights), number in backends.items()],
+                [(backend, weights or "none", number) for (backend, weights), number in generators],
             ),
             "",
+            *notes,
             *(
                 ["Portraits were screened before they came into the data set. The people are imagined adults.", ""]
                 if variant in VARIANTS
@@ -410,9 +473,9 @@ def card(metadata: pd.DataFrame, run: str) -> str:
             *_table(
                 ["attribute", "values"],
                 [
-                    (name.replace("_", " "), _shares(metadata[name].fillna("")))
+                    (name.replace("_", " "), _shares(tally.values[name]))
                     for name in ATTRIBUTES
-                    if name in metadata and metadata[name].fillna("").ne("").any()
+                    if set(tally.values[name]) - {""}
                 ],
             ),
             "",
@@ -424,12 +487,11 @@ def card(metadata: pd.DataFrame, run: str) -> str:
     )
 
 
-def _key_note(metadata: pd.DataFrame) -> list[str]:
+def _key_note(tally: Tally) -> list[str]:
     """For the keyed variant, say from which alpha the green shots were composed."""
-    if "key_source" not in metadata:
+    if not tally.values["key_source"]:
         return []
-    counts = metadata.key_source.value_counts().to_dict()
-    parts = [f"{number} by the {name} alpha" for name, number in counts.items()]
+    parts = [f"{number} by the {name} alpha" for name, number in tally.values["key_source"].most_common()]
     return [
         "The green shots were composed from the portraits themselves: " + ", ".join(parts) + " (column `key_source`).",
         "",
@@ -438,8 +500,8 @@ def _key_note(metadata: pd.DataFrame) -> list[str]:
 
 def _size_category(count: int) -> str:
     """The Hugging Face hub's name for a number of items."""
-    bounds = [(1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K")]
-    return next((name for bound, name in bounds if count < bound), "100K<n<1M")
+    names = ["n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M", "100M<n<1B"]
+    return next((name for power, name in enumerate(names, 3) if count < 10**power), "n>1T")
 
 
 def _table(header: list[str], rows: list[tuple]) -> list[str]:
@@ -447,9 +509,10 @@ def _table(header: list[str], rows: list[tuple]) -> list[str]:
     return [f"| {' | '.join(row)} |" for row in cells]
 
 
-def _shares(values: pd.Series, most: int = 12) -> str:
-    counts = values.replace("", "unknown").astype(str).value_counts()
-    counts = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
+def _shares(values: Mapping[str, int], most: int = 12) -> str:
+    counts = sorted(
+        ((str(value) or "unknown", number) for value, number in values.items()), key=lambda p: (-p[1], p[0])
+    )
     more = f", {len(counts) - most} more" if len(counts) > most else ""
     return ", ".join(f"{value} {number}" for value, number in counts[:most]) + more
 
@@ -459,23 +522,23 @@ def _shares(values: pd.Series, most: int = 12) -> str:
 FIELD_TYPES = {"b": "BOOLEAN", "i": "INTEGER", "u": "INTEGER", "f": "FLOAT"}
 
 
-def _croissant(metadata: pd.DataFrame, run: str, folder: Path) -> str:
-    """Describe the data set in Croissant 1.0 (mlcommons.org/croissant), as JSON."""
+def _croissant(tally: Tally, run: str, digests: Mapping[str, str]) -> str:
+    """Describe the data set in Croissant 1.0 (mlcommons.org/croissant), as JSON; `digests` has the files' SHA-256."""
     import mlcroissant as mlc  # takes a second to import, and reading needs it not
 
-    licence, variant = licence_of(metadata), metadata.variant.iloc[0]
+    licence, variant = licence_of(tally.values["backend"]), tally.variant
     tars = [
         mlc.FileObject(
-            id=path, name=path, content_url=path, encoding_formats=["application/x-tar"], sha256=_sha256(folder / path)
+            id=path, name=path, content_url=path, encoding_formats=["application/x-tar"], sha256=digests[path]
         )
-        for path in sorted(metadata.shard.unique())
+        for path in sorted(tally.shards)
     ]
     table = mlc.FileObject(
         id=METADATA,
         name=METADATA,
         content_url=METADATA,
         encoding_formats=["application/x-parquet"],
-        sha256=_sha256(folder / METADATA),
+        sha256=digests[METADATA],
     )
     pictures = mlc.FileSet(
         id="pictures",
@@ -489,14 +552,14 @@ def _croissant(metadata: pd.DataFrame, run: str, folder: Path) -> str:
         mlc.Field(
             id=f"portraits/{name}",
             name=name,
-            data_types=[getattr(mlc.DataType, FIELD_TYPES.get(metadata[name].dtype.kind, "TEXT"))],
+            data_types=[getattr(mlc.DataType, FIELD_TYPES.get(kind, "TEXT"))],
             source=mlc.Source(file_object=METADATA, extract=mlc.Extract(column=name)),
         )
-        for name in metadata
+        for name, kind in tally.columns.items()
     ]
     described = mlc.Metadata(
         name=f"ld-portrait-{run}-{variant}",
-        description=f"{len(metadata)} portraits as straight RGBA; {VARIANTS.get(variant, IMPORTED)}.",
+        description=f"{tally.portraits} portraits as straight RGBA; {VARIANTS.get(variant, IMPORTED)}.",
         license=[licence.url or licence.name],
         url="https://arxiv.org/abs/2501.16147",
         version="1.0.0",
