@@ -1,5 +1,6 @@
 """The configuration: defaults are filled in, and each mistake is one sentence with its key."""
 
+import ast
 import copy
 import importlib
 import inspect
@@ -221,6 +222,30 @@ def test_the_library_of_a_command_is_what_it_imports():
     assert "workflow/scripts/ldportrait/connectivity.py" in files
     assert not any("rendering" in file or "training" in file for file in files)
     assert all((ROOT / file).is_file() for file in files)
+
+
+def imported(tree: ast.AST) -> set[str]:
+    """The names under ldportrait that the import statements of a syntax tree name."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = "." * node.level + (node.module or "")
+            found |= {f"{base} {alias.name}" for alias in node.names}
+    return {name for name in found if name.startswith(("ldportrait", "."))}
+
+
+def test_imports_are_found_as_by_parsing_the_whole_file():
+    for file in (ROOT / "workflow" / "scripts").rglob("*.py"):
+        source = file.read_text(encoding="utf-8")
+        assert imported(settings._import_statements(source)) == imported(ast.parse(source)), file
+
+
+def test_words_that_look_like_an_import_do_no_harm():
+    words = '"""A text\nfrom ldportrait and others.\n"""\n'
+    source = f"{words}def f():\n    from ldportrait import (\n        images,\n    )\n"
+    assert imported(settings._import_statements(source)) == {"ldportrait images"}
 
 
 def test_the_digest_of_a_library_depends_on_the_command():
