@@ -37,7 +37,7 @@ include: "workflow/rules/plan.smk"
 rule all:
     default_target: True
     input:
-        rules.build_gallery.output.page,
+        [] if MERGED else rules.build_gallery.output.page,
         FIGURES,
         TABLES,
         DATASETS,

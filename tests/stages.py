@@ -37,9 +37,9 @@ def portraits(count: int, size: int = SIZE) -> list[tuple[dict, np.ndarray]]:
     ]
 
 
-def manifest_row(index: int, row: dict, size: int = SIZE) -> dict:
+def manifest_row(index: int, row: dict, size: int = SIZE, run: str = "demo") -> dict:
     return {
-        "id": f"demo-{index:09d}",
+        "id": f"{run}-{index:09d}",
         "prompt": f"a portrait, {row['hair_style']}",
         "negative_prompt": "",
         "seed": 1000 + index,
@@ -73,11 +73,11 @@ def write(folder: Path, items: list[shards.Item], per_shard: int) -> Path:
     return folder
 
 
-def make(root: Path, count: int = 6, per_shard: int = 3, truth: bool = True, **row: object) -> Path:
+def make(root: Path, count: int = 6, per_shard: int = 3, truth: bool = True, run: str = "demo", **row: object) -> Path:
     """Write generated/, refined/ and keyed/ shards and screened.parquet under `root`; all portraits are accepted."""
     made = {stage: [] for stage in ("generated", "refined", "keyed")}
     for index, (described, rgba) in enumerate(portraits(count)):
-        base = manifest_row(index, described) | row
+        base = manifest_row(index, described, run=run) | row
         alpha = rgba[..., 3]
         exact = alpha if truth else None
         for stage, amount, more in [

@@ -4,12 +4,15 @@ INPUTS
     {R}/keyed, {R}/screened.parquet         and the shards of {R}/generated and {R}/refined, from which those two come:
                                             they are not named again, since every name in every job takes time to check
 
+    assemble.merge                          finished runs, whose data sets are merged instead of assembling one
     external.{name}.root                    data sets of others, as they are distributed
 
 OUTPUTS
     {R}/datasets/{variant}/checksums.sha256, and beside it train/ val/ test/, metadata.parquet, README.md, croissant.json
     {R}/scores/variants.parquet             the data sets' mattes against exact alpha, where that is known
 """
+
+import shlex
 
 DATASETS = expand(f"{R}/datasets/{{variant}}/checksums.sha256", variant=VARIANTS)
 
@@ -26,7 +29,7 @@ rule assemble_dataset:
     benchmark:
         f"{R}/benchmarks/assemble_dataset/{{variant}}.tsv"
     wildcard_constraints:
-        variant="|".join(settings.VARIANTS),
+        variant="none^" if MERGED else "|".join(settings.VARIANTS),
     conda:
         "../../envs/core.yaml"
     resources:
@@ -36,11 +39,38 @@ rule assemble_dataset:
         library=library("assemble_dataset"),
         run=config["run"],
         shards=len(SHARDS),
-        options=options("assemble", "variants"),
+        options=options("assemble", "variants", "merge"),
     shell:
         "run=$(dirname {input.screened:q}); "
         "python {input.script} $run/generated $run/refined $run/keyed {input.screened:q} $(dirname {output.checksums:q}) "
         "--variant {wildcards.variant} --run {params.run} --shards {params.shards} {params.options} > {log:q} 2>&1"
+
+
+rule merge_datasets:
+    input:
+        script=f"{SCRIPTS}/merge_datasets.py",
+        merged=[f"{run}/datasets/{{variant}}/checksums.sha256" for run in MERGED],
+    output:
+        checksums=ensure(f"{R}/datasets/{{variant}}/checksums.sha256", non_empty=True),
+    log:
+        f"{R}/logs/merge_datasets/{{variant}}.log",
+    benchmark:
+        f"{R}/benchmarks/merge_datasets/{{variant}}.tsv"
+    wildcard_constraints:
+        variant="|".join(settings.VARIANTS) if MERGED else "none^",
+    conda:
+        "../../envs/core.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=240,
+    params:
+        library=library("merge_datasets"),
+        run=config["run"],
+        distance=config["screen"]["duplicate_distance"],
+        runs=[shlex.quote(run) for run in MERGED],
+    shell:
+        "python {input.script} $(dirname {output.checksums:q}) {params.runs} --run {params.run} "
+        "--variant {wildcards.variant} --duplicate-distance {params.distance} > {log:q} 2>&1"
 
 
 rule import_dataset:

@@ -40,6 +40,7 @@ SCRIPTS = "workflow/scripts"
 BANK = f"{config['paths']['bank']}/bank.parquet"
 SHARDS = [f"{number:07d}" for number in range(len(SOURCE.sizes))]
 VARIANTS = config["assemble"]["variants"]
+MERGED = config["assemble"]["merge"]
 EXTERNAL = config["external"]
 BENCHMARKS = config["benchmark"]["names"]
 BENCHMARK = BENCHMARKS[0]

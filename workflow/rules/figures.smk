@@ -22,6 +22,10 @@ FIGURE_NAMES = [
     "training",
 ]
 TABLE_NAMES = ["screening", "variants", "models", "capacity"]
+# A merged run has no portraits of its own to show, but models.
+if MERGED:
+    FIGURE_NAMES = ["models", "capacity", "qualitative", "training"]
+    TABLE_NAMES = ["models", "capacity"]
 FIGURES = expand(f"{R}/figures/{{name}}.{{suffix}}", name=FIGURE_NAMES, suffix=["pdf", "png"])
 PUBLISHED = [f"benchmark-{name}" for name in BENCHMARKS if name != "bank"]
 TABLES = expand(f"{R}/tables/{{name}}.{{suffix}}", name=TABLE_NAMES + PUBLISHED, suffix=["csv", "md", "tex"])

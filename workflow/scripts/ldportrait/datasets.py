@@ -10,7 +10,6 @@ import hashlib
 import io
 import json
 import math
-import shutil
 import tarfile
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -142,20 +141,12 @@ def assemble(
 
 def write(items: Iterable[Item], output: Path, variant: str, *, run: str, shard_size: int) -> pd.DataFrame:
     """Write a data set from its items, in order of id, whole or not at all; return its metadata."""
-    output = Path(output)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    scratch = output.with_name(f".{output.name}.new")
-    shutil.rmtree(scratch, ignore_errors=True)  # of a run that was killed
-    scratch.mkdir()
-    try:
-        metadata = pd.DataFrame(_write_tars(items, scratch, variant, shard_size))
-        shards.write_table(metadata, scratch / METADATA)
-        tally = Tally()
+    tally = Tally()
+    with shards.replacing_folder(output) as new:
+        metadata = pd.DataFrame(_write_tars(items, new, variant, shard_size))
+        shards.write_table(metadata, new / METADATA)
         tally.add(metadata)
-        describe(scratch, tally, run)
-        _replace(output, scratch)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        describe(new, tally, run)
     return metadata
 
 
@@ -184,16 +175,6 @@ def _write_tars(items: Iterable[Item], folder: Path, variant: str, size: int) ->
             shards.add_member(tars[split], f"{row['id']}.json", shards.member_json(row))
             rows.append(row | {"shard": path.as_posix()})
     return rows
-
-
-def _replace(output: Path, new: Path) -> None:
-    """Put a folder in the place of another."""
-    old = output.with_name(f".{output.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    if output.exists():
-        output.rename(old)
-    new.rename(output)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def describe(folder: Path, tally: "Tally", run: str, known: Mapping[str, str] = {}, notes: Sequence[str] = ()) -> None:
@@ -421,7 +402,7 @@ def card(tally: Tally, run: str, notes: Sequence[str] = ()) -> str:
             f"Variant **{variant}**: {VARIANTS.get(variant, IMPORTED)}."
             + (" All variants of a run hold the same portraits under the same ids." if variant in VARIANTS else ""),
             "",
-            *_table(["split", "portraits", "personas", "tars"], counts),
+            *markdown_table(["split", "portraits", "personas", "tars"], counts),
             "",
             "No persona is in two splits"
             + ("." if tally.named == tally.portraits else "; portraits without a known persona cannot be checked.")
@@ -457,7 +438,7 @@ def card(tally: Tally, run: str, notes: Sequence[str] = ()) -> str:
             "",
             "## How it was made",
             "",
-            *_table(
+            *markdown_table(
                 ["generator", "weights (SHA-256)", "portraits"],
                 [(backend, weights or "none", number) for (backend, weights), number in generators],
             ),
@@ -470,7 +451,7 @@ def card(tally: Tally, run: str, notes: Sequence[str] = ()) -> str:
             ),
             "## Attributes",
             "",
-            *_table(
+            *markdown_table(
                 ["attribute", "values"],
                 [
                     (name.replace("_", " "), _shares(tally.values[name]))
@@ -504,7 +485,8 @@ def _size_category(count: int) -> str:
     return next((name for power, name in enumerate(names, 3) if count < 10**power), "n>1T")
 
 
-def _table(header: list[str], rows: list[tuple]) -> list[str]:
+def markdown_table(header: list[str], rows: list[tuple]) -> list[str]:
+    """Return the lines of a Markdown table."""
     cells = [[str(cell).replace("|", r"\|") for cell in row] for row in [header, ["---"] * len(header), *rows]]
     return [f"| {' | '.join(row)} |" for row in cells]
 

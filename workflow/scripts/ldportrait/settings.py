@@ -106,7 +106,14 @@ def cross_check(config: Mapping) -> None:
         weights(config)
         if generate["size"] % 64:
             raise ValueError(f"generate.size must be a multiple of 64 for layerdiffuse, not {generate['size']}.")
-    if "truth" in config["assemble"]["variants"] and backend != "bank":
+    merged = config["assemble"]["merge"]
+    if f"{config['paths']['results']}/{config['run']}" in merged:
+        raise ValueError(
+            f"assemble.merge lists this run itself; give the merged run another name than {config['run']}."
+        )
+    if merged and config["assemble"]["limit"]:
+        raise ValueError("assemble.limit is of no use with assemble.merge; set it to 0.")
+    if "truth" in config["assemble"]["variants"] and backend != "bank" and not merged:
         raise ValueError(
             f"assemble.variants lists truth, but generate.backend {backend} gives no exact alpha; leave it out."
         )
@@ -141,6 +148,9 @@ def _files(config: Mapping) -> Iterator[tuple[str, str]]:
         yield "prompts.file", config["prompts"]["file"]
     else:
         yield "prompts.grammar", config["prompts"]["grammar"]
+    for run in config["assemble"]["merge"]:
+        for variant in config["assemble"]["variants"]:
+            yield "assemble.merge", f"{run}/datasets/{variant}/checksums.sha256"
     for name, external in config["external"].items():
         yield f"external.{name}.root", external["root"]
     train = config["train"]
