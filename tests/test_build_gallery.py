@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import stages
 import synthetic
 from conftest import SCRIPTS
 from PIL import Image
@@ -31,8 +32,18 @@ def few(tmp_path_factory) -> synthetic.Results:
     return found
 
 
+def thumbnails(made: synthetic.Results, page: Path, every: int = 1, side: int = 32) -> None:
+    first = 0
+    for number in range(made.shards):
+        generated, refined = (made / stage / f"shard-{number:07d}.tar" for stage in ("generated", "refined"))
+        places = [generated, refined, page.parent / "gallery" / f"{number:07d}"]
+        result = stages.call("make_thumbnails.py", *places, "--first", first, "--every", every, "--thumbnail", side)
+        assert result.returncode == 0, result.stderr
+        first += len(shards.read_manifest(refined))
+
+
 def build(made: synthetic.Results, page: Path, *more: object) -> subprocess.CompletedProcess:
-    places = [made / name for name in ("generated", "refined", "screened.parquet", "measured", "figures", "tables")]
+    places = [made / name for name in ("refined", "screened.parquet", "measured", "figures", "tables")]
     shown = [word for name in FIGURES for word in ("--figure", name)] + [
         w for name in TABLES for w in ("--table", name)
     ]
@@ -60,7 +71,8 @@ def made(tmp_path_factory) -> synthetic.Results:
 
 @pytest.fixture(scope="module")
 def page(made) -> Path:
-    result = build(made, made / "index.html", "--run", "demo", "--thumbnail", 32)
+    thumbnails(made, made / "index.html")
+    result = build(made, made / "index.html", "--run", "demo")
     assert result.returncode == 0, result.stderr
     assert f"{COUNT} portraits" in result.stdout
     return made / "index.html"
@@ -132,13 +144,15 @@ def test_thumbnails_keep_alpha_exactly(tmp_path):
 
 def test_the_limit_is_kept_and_said(few, tmp_path):
     folder = tmp_path / "elsewhere"
-    result = build(few, folder / "index.html", "--limit", 3)
+    thumbnails(few, folder / "index.html", every=3)
+    result = build(few, folder / "index.html")
     assert result.returncode == 0, result.stderr
     assert "3 of 9 portraits, evenly spaced" in (folder / "index.html").read_text(encoding="utf-8")
     found = [row[0] for row in data(folder / "index.html")["rows"]]
-    assert found == [few.ids[index] for index in (0, 4, 8)]
+    assert found == [few.ids[index] for index in (0, 3, 6)]
     assert len(list((folder / "gallery").rglob("*.webp"))) == 6
-    again = build(few, folder / "index.html", "--limit", 1)
+    thumbnails(few, folder / "index.html", every=9)  # none of the second shard
+    again = build(few, folder / "index.html")
     assert again.returncode == 0, again.stderr
     assert len(list((folder / "gallery").rglob("*.webp"))) == 2
     assert sorted(path.name for path in folder.iterdir()) == ["gallery", "index.html"]
@@ -146,7 +160,8 @@ def test_the_limit_is_kept_and_said(few, tmp_path):
 
 def test_a_failure_leaves_the_old_page(few, tmp_path):
     folder = tmp_path / "run"
-    assert build(few, folder / "index.html", "--limit", 2).returncode == 0
+    thumbnails(few, folder / "index.html")
+    assert build(few, folder / "index.html").returncode == 0
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     result = build(few, folder / "index.html", "--figure", "nowhere")
     assert result.returncode == 2

@@ -43,7 +43,7 @@ OF_VERDICTS = {
     "build_gallery",
 }
 SCREENED = {"screen_portraits", *OF_VERDICTS, *ASSEMBLED}
-REFINED = {"refine_mattes", "key_mattes", "measure_portraits", *SCREENED}
+REFINED = {"refine_mattes", "key_mattes", "measure_portraits", "make_thumbnails", *SCREENED}
 GENERATED = {"generate_portraits", *REFINED}
 EVERYTHING = {"make_prompts", "plot_attributes", *GENERATED}
 
@@ -193,6 +193,7 @@ def test_raising_the_count_reruns_no_shard_that_exists(project):
     write(project, prompts={"count": 8})
     jobs = dry_run(project)
     per_shard = ["make_prompts", "generate_portraits", "refine_mattes", "key_mattes", "measure_portraits"]
+    per_shard.append("make_thumbnails")
     assert {rule: jobs[rule] for rule in per_shard} == dict.fromkeys(per_shard, 2)
 
 
@@ -210,6 +211,19 @@ def test_a_data_set_of_others_is_imported_and_trained_on(project):
     jobs = dry_run(project)
     assert (jobs["import_dataset"], jobs["train_matting"]) == (1, 2)  # from two seeds
     assert "assemble_dataset" not in jobs
+
+
+def test_a_merged_run_takes_the_data_sets_of_others_and_makes_no_portraits(project):
+    for variant in ("raw", "refined", "keyed", "truth"):
+        (project / "results" / "run-a" / "datasets" / variant).mkdir(parents=True)
+        (project / "results" / "run-a" / "datasets" / variant / "checksums.sha256").write_text("made\n")
+    config = yaml.safe_load((project / "config" / "config.yaml").read_text())
+    config |= {"run": "merged", "assemble": {"merge": ["results/run-a"]}}
+    (project / "config" / "config.yaml").write_text(yaml.safe_dump(config))
+    jobs = dry_run(project)
+    assert jobs["merge_datasets"] == 4
+    assert not set(jobs) & {"make_prompts", "assemble_dataset", "screen_portraits", "build_gallery", "score_variants"}
+    assert {"train_matting", "plot_models", "tabulate_models"} <= set(jobs)
 
 
 def test_another_benchmark_is_predicted_and_scored_by_the_models_there_are(project):

@@ -224,6 +224,32 @@ def test_the_library_of_a_command_is_what_it_imports():
     assert all((ROOT / file).is_file() for file in files)
 
 
+def test_what_cannot_be_merged_is_told(tmp_path):
+    (tmp_path / "run-a").mkdir()
+    with pytest.raises(
+        ValueError, match=r"assemble\.merge names .*run-a/datasets/raw/checksums\.sha256, which does not"
+    ):
+        settings.cross_check(complete(assemble={"merge": [str(tmp_path / "run-a")]}))
+    for variant in settings.VARIANTS:
+        (tmp_path / "run-a" / "datasets" / variant).mkdir(parents=True)
+        (tmp_path / "run-a" / "datasets" / variant / "checksums.sha256").touch()
+    settings.cross_check(complete(assemble={"merge": [str(tmp_path / "run-a")]}))
+    with pytest.raises(ValueError, match=r"assemble\.limit is of no use"):
+        settings.cross_check(complete(assemble={"merge": [str(tmp_path / "run-a")], "limit": 3}))
+    with pytest.raises(ValueError, match="this run itself"):
+        settings.cross_check(
+            complete(run="run-a", paths={"results": str(tmp_path)}, assemble={"merge": [str(tmp_path / "run-a")]})
+        )
+
+
+@pytest.mark.parametrize(
+    ("count", "limit", "step"), [(96, 20000, 1), (96, 0, 1), (96, 96, 1), (96, 95, 2), (120, 24, 5)]
+)
+def test_the_page_shows_no_more_than_its_limit(count, limit, step):
+    config = complete(prompts={"count": count}, figures={"gallery_limit": limit})
+    assert settings.gallery_step(config, settings.source(config)) == step
+
+
 def imported(tree: ast.AST) -> set[str]:
     """The names under ldportrait that the import statements of a syntax tree name."""
     found = set()
@@ -309,7 +335,7 @@ COMMANDS = {
 @pytest.mark.parametrize("section", COMMANDS)
 def test_defaults_are_those_of_the_command(section):
     parameters = inspect.signature(importlib.import_module(COMMANDS[section]).main).parameters
-    handled_by_the_rule = {"models", "variants", "backgrounds", "gpus", "nodes", "threads", "review"}
+    handled_by_the_rule = {"models", "variants", "backgrounds", "gpus", "nodes", "threads", "review", "merge"}
     properties = SCHEMA["properties"][section]["properties"]
     wanted = {key: part["default"] for key, part in properties.items() if key not in handled_by_the_rule}
     assert wanted == {key: parameters[key].default for key in wanted}

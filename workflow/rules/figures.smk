@@ -7,7 +7,8 @@ INPUTS
 OUTPUTS
     {R}/figures/*.pdf, *.png
     {R}/tables/*.csv, *.md, *.tex           benchmark-{name} for each benchmark but the bank: published results and ours
-    {R}/index.html, and its pictures in {R}/gallery/
+    {R}/gallery/{shard}/                    thumbnails, a job a shard
+    {R}/index.html, {R}/gallery/items.js    the page, and what it shows of each portrait
 """
 
 FIGURE_NAMES = [
@@ -426,15 +427,40 @@ rule tabulate_published:
         "--benchmark {wildcards.benchmark} --published {input.published:q} {params.models} {params.note} > {log:q} 2>&1"
 
 
+rule make_thumbnails:
+    input:
+        script=f"{SCRIPTS}/make_thumbnails.py",
+        generated=rules.generate_portraits.output.tar,
+        refined=rules.refine_mattes.output.tar,
+    output:
+        shown=ensure(f"{R}/gallery/{{shard}}/thumbnails.csv", non_empty=True),
+    log:
+        f"{R}/logs/make_thumbnails/{{shard}}.log",
+    conda:
+        "../../envs/figures.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=60,
+    params:
+        library=library("make_thumbnails"),
+        first=lambda wildcards: int(wildcards.shard) * config["prompts"]["shard_size"],
+        every=settings.gallery_step(config, SOURCE),
+    shell:
+        "python {input.script} {input.generated:q} {input.refined:q} $(dirname {output.shown:q}) "
+        "--first {params.first} --every {params.every} > {log:q} 2>&1"
+
+
 rule build_gallery:
     input:
         script=f"{SCRIPTS}/build_gallery.py",
         template=f"{SCRIPTS}/ldportrait/gallery.html.jinja",
         screened=rules.screen_portraits.output.table,
+        thumbnails=expand(rules.make_thumbnails.output.shown, shard=SHARDS),
         figures=FIGURES,
         tables=TABLES,
     output:
         page=ensure(f"{R}/index.html", non_empty=True),
+        data=ensure(f"{R}/gallery/items.js", non_empty=True),
     log:
         f"{R}/logs/build_gallery.log",
     conda:
@@ -446,9 +472,7 @@ rule build_gallery:
         library=library("build_gallery"),
         run=config["run"],
         shards=len(SHARDS),
-        limit=config["figures"]["gallery_limit"],
     shell:
         "run=$(dirname {input.screened:q}); "
-        "python {input.script} $run/generated $run/refined {input.screened:q} "
-        "$run/measured $run/figures $run/tables {output.page:q} "
-        "--run {params.run} --shards {params.shards} --limit {params.limit} > {log:q} 2>&1"
+        "python {input.script} $run/refined {input.screened:q} $run/measured $run/figures $run/tables {output.page:q} "
+        "--run {params.run} --shards {params.shards} > {log:q} 2>&1"

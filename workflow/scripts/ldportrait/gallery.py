@@ -27,6 +27,8 @@ ATTRIBUTES = (
 ).split()
 BASIC = ("id", "folder", "prompt", "persona", "split", "accepted", "reasons", "reviewed", "width", "height")
 REFINEMENT = ("removed_background", "filled_foreground", "band")
+CHANGE = ["removed_background", "filled_foreground"]
+SHOWN = "thumbnails.csv"  # in each shard's folder of thumbnails: their ids
 WIDE = 1500  # pixels: figures wider than this take the page's whole width
 
 
@@ -66,20 +68,43 @@ def item_table(manifest: pd.DataFrame, screened: pd.DataFrame, measured: pd.Data
 
     Raises ValueError for a portrait without a verdict.
     """
-    lost = manifest.id[~manifest.id.isin(screened.id)]
-    if len(lost):
-        raise ValueError(f"{lost.iloc[0]} was made but never screened; run the screening again.")
+    _check_screened(manifest, screened)
     table = manifest.drop(columns=["split", "persona"], errors="ignore").merge(screened, on="id")
     names = [name for name in measured if name == "id" or name not in table]
     return table.merge(measured[names], on="id", how="left")
 
 
-def spread_evenly(table: pd.DataFrame, limit: int) -> pd.DataFrame:
-    """Keep at most `limit` rows, evenly spaced in order of id; 0 keeps all."""
-    table = table.sort_values("id", ignore_index=True)
-    if not limit or len(table) <= limit:
-        return table
-    return table.iloc[np.unique(np.linspace(0, len(table) - 1, limit).round().astype(int))].reset_index(drop=True)
+def read_run(
+    thumbnails: Path, refined: Path, measured: Path, screened: pd.DataFrame, count: int
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Read, a shard at a time, what the page needs: of all portraits the verdict and the change, of those shown all.
+
+    `thumbnails` has a folder for each of the `count` shards. Raises FileNotFoundError or ValueError, naming the file.
+    """
+    changes, shown, numbers = [], [], []
+    for number, tar in enumerate(pictures.shard_paths(refined, count)):
+        manifest = shards.read_manifest(tar)
+        changes.append(manifest[["id", *(name for name in CHANGE if name in manifest)]])
+        ids = _shown(thumbnails / f"{number:07d}" / SHOWN)
+        shown.append(manifest[manifest.id.isin(ids)].assign(folder=f"{number:07d}"))
+        table = shards.read_table(measured / f"{tar.stem}.parquet")
+        numbers.append(table[table.id.isin(ids)])
+    overview = pd.concat(changes, ignore_index=True)
+    _check_screened(overview, screened)
+    items = item_table(pd.concat(shown, ignore_index=True), screened, pd.concat(numbers, ignore_index=True))
+    return screened.merge(overview, on="id"), items
+
+
+def _shown(path: Path) -> list[str]:
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no list of thumbnails at {path}.")
+    return pd.read_csv(path, dtype=str).id.tolist()
+
+
+def _check_screened(manifest: pd.DataFrame, screened: pd.DataFrame) -> None:
+    lost = manifest.id[~manifest.id.isin(screened.id)]
+    if len(lost):
+        raise ValueError(f"{lost.iloc[0]} was made but never screened; run the screening again.")
 
 
 def number_columns(table: pd.DataFrame) -> list[str]:
@@ -128,7 +153,7 @@ def headline(table: pd.DataFrame, variants: pd.DataFrame | None) -> list[dict[st
     ]
     splits = [f"{(accepted.split == name).sum():,}" for name in ("train", "val", "test")]
     numbers.append((" / ".join(splits), "train / val / test"))
-    if {"removed_background", "filled_foreground"} <= set(table) and len(accepted):
+    if set(CHANGE) <= set(table) and len(accepted):
         changed = (accepted.removed_background + accepted.filled_foreground).mean()
         numbers.append((f"{100 * changed:.1f} %", "of the pixels changed by refinement"))
     if variants is not None and not variants.empty:

@@ -248,6 +248,12 @@ def source(config: Mapping) -> Source:
     return Source("file", prompts["file"], [len(part) for part in parts], digests, [])
 
 
+def gallery_step(config: Mapping, source: Source) -> int:
+    """Which portraits the page shows: each so-manieth, so that they are figures.gallery_limit at most (0: all)."""
+    limit = config["figures"]["gallery_limit"]
+    return math.ceil(sum(source.sizes) / limit) if limit else 1
+
+
 @dataclass(frozen=True, order=True)
 class Training:
     """One model to train: which network, on which variant, on how many percent of it, from which seed."""
