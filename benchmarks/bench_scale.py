@@ -6,8 +6,8 @@ makes up the finished results: every output is a file of five bytes, recorded as
 takes a quarter of an hour for 2,000 shards, so that above 1,000 shards there are no records: all files are there and of
 one age, as in results that were copied from another machine.
 
-Each line is a command, its seconds on the wall, its CPU seconds and its peak memory. CPU seconds are the ones to compare
-where a machine is shared.
+Each line is a command, its seconds on the wall, its CPU seconds and its peak memory. CPU seconds are the ones to
+compare where a machine is shared.
 """
 
 import os

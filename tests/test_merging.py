@@ -14,6 +14,7 @@ import pytest
 import stages
 import webdataset
 from etils import epath
+from test_dag import copy, dry_run, snakemake, write
 from test_scripts import assert_refused
 
 from ldportrait import datasets, duplicates, merging, shards
@@ -294,3 +295,23 @@ def test_the_command(runs, tmp_path):
     assert_refused(
         stages.call("merge_datasets.py", tmp_path / "d", *runs[0], "--run", "all", "--variant", "clean"), "clean"
     )
+
+
+def test_the_rule_merges_what_the_configuration_lists(runs, merged, tmp_path):
+    """By Snakemake, in a copy of the workflow; blanks in the path are no trouble."""
+    copy(tmp_path)
+    for folder in runs[0]:
+        shutil.copytree(folder / "datasets", tmp_path / "my results" / folder.name / "datasets")
+        shutil.copyfile(folder / "provenance.json", tmp_path / "my results" / folder.name / "provenance.json")
+    listed = [f"my results/{run}" for run in RUNS]
+    write(
+        tmp_path,
+        paths={"results": "my results"},
+        assemble={"variants": [VARIANT], "merge": listed},
+        compare={"variants": [VARIANT], "capacity_variant": VARIANT, "others": []},
+    )
+    result = snakemake(tmp_path, "--quiet", "all", "--", "dataset")
+    assert result.returncode == 0, result.stderr
+    made = tmp_path / "my results" / "demo" / "datasets" / VARIANT
+    assert list(datasets.metadata(made).id) == list(datasets.metadata(merged[1]).id)
+    assert dry_run(tmp_path, "dataset") == {}

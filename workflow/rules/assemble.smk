@@ -69,7 +69,7 @@ rule merge_datasets:
         distance=config["screen"]["duplicate_distance"],
         runs=[shlex.quote(run) for run in MERGED],
     shell:
-        "python {input.script} $(dirname {output.checksums:q}) {params.runs} --run {params.run} "
+        'python {input.script} "$(dirname {output.checksums:q})" {params.runs} --run {params.run} '
         "--variant {wildcards.variant} --duplicate-distance {params.distance} > {log:q} 2>&1"
 
 

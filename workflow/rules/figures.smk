@@ -446,7 +446,7 @@ rule make_thumbnails:
         first=lambda wildcards: int(wildcards.shard) * config["prompts"]["shard_size"],
         every=settings.gallery_step(config, SOURCE),
     shell:
-        "python {input.script} {input.generated:q} {input.refined:q} $(dirname {output.shown:q}) "
+        'python {input.script} {input.generated:q} {input.refined:q} "$(dirname {output.shown:q})" '
         "--first {params.first} --every {params.every} > {log:q} 2>&1"
 
 
