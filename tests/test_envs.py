@@ -81,7 +81,7 @@ def test_an_environment_is_conda_forge_with_python_and_pip(name):
 
 def test_where_torch_is_there_is_a_twin_without_cuda():
     with_torch = {name for name in LOCKS if "torch" in pip_pins(name)}
-    assert with_torch == {*TWINS, *TWINS.values(), "render.yaml"}  # which renders without torch's help
+    assert with_torch == {*TWINS, *TWINS.values(), "render.yaml"}  # where torch only shapes bodies, on the CPU
     without_cuda = {name for name in LOCKS if CPU_BUILDS in pip_lines(name)}
     assert without_cuda == {*TWINS.values(), "render.yaml"}
     for name, twin in TWINS.items():

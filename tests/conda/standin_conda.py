@@ -41,8 +41,8 @@ def create(environment: dict, prefix: Path, channels: Path) -> None:
     by_pip = [line for entry in environment["dependencies"] if isinstance(entry, dict) for line in entry["pip"]]
     for archive in solve(specs, offers(environment["channels"], channels)):
         with tarfile.open(archive) as package:
-            members = [member for member in package if not member.name.startswith("info/")]
-            package.extractall(prefix, members, filter="fully_trusted")  # python is a link to one elsewhere
+            package.extraction_filter = lambda member, _: member  # python is a link to one elsewhere
+            package.extractall(prefix, [member for member in package if not member.name.startswith("info/")])
     if by_pip:
         with tempfile.NamedTemporaryFile("w", suffix=".requirements.txt") as requirements:
             requirements.write("\n".join(by_pip) + "\n")

@@ -54,7 +54,6 @@ import importlib.util, json, runpy, sys
 modules, scripts = map(json.loads, sys.argv[1:])
 missing = [module for module in modules if importlib.util.find_spec(module) is None]
 assert not missing, missing
-sys.path.insert(0, sys.argv[0])
 for script in scripts:
     sys.argv = [script, "--help"]
     try:
@@ -71,9 +70,9 @@ def conda(tmp_path_factory) -> Path:
     return channel.make(tmp_path_factory.mktemp("conda"), {name: versions[name] for name in PRETENDED})
 
 
-def create(conda: Path, environment: dict | str, prefix: Path) -> subprocess.CompletedProcess:
+def create(conda: Path, environment: dict, prefix: Path) -> subprocess.CompletedProcess:
     file = prefix.with_suffix(".yaml")
-    file.write_text(environment if isinstance(environment, str) else yaml.safe_dump(environment), encoding="utf-8")
+    file.write_text(yaml.safe_dump(environment), encoding="utf-8")
     command = [conda / "conda", *CREATE.split(), "--file", file, "--prefix", prefix]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
@@ -82,19 +81,28 @@ def of_pip(*lines: str, python: str = "python=3.11", channels: tuple = ("conda-f
     return {"channels": list(channels), "dependencies": [python, "pip", {"pip": list(lines)}]}
 
 
+def pinned(*names: str) -> list[str]:
+    return [f"{name}=={lock('requirements.lock')[name]}" for name in names]
+
+
 @pytest.fixture(scope="module")
-def snakemake(conda, tmp_path_factory):
-    """Run Snakemake in a folder, from an environment that has nothing else."""
+def own(conda, tmp_path_factory) -> Path:
+    """An environment that has Snakemake and what it needs, and nothing else."""
     prefix = tmp_path_factory.mktemp("own") / "snakemake"
-    made = create(conda, of_pip(f"snakemake=={lock('requirements.lock')['snakemake']}"), prefix)
+    made = create(conda, of_pip(*pinned("snakemake")), prefix)
     assert made.returncode == 0, made.stdout + made.stderr
+    return prefix
+
+
+@pytest.fixture(scope="module")
+def snakemake(conda, own):
+    """Run Snakemake in a folder, from its own environment."""
 
     def run(folder: Path, *arguments: str, path: Path | None = None) -> subprocess.CompletedProcess:
-        command = [prefix / "bin" / "python", "-m", "snakemake", "--cores", "2", *arguments]
+        command = [own / "bin" / "python", "-m", "snakemake", "--cores", "2", *arguments]
         environment = os.environ | {"PATH": f"{path or conda}:/usr/bin:/bin", "OMP_NUM_THREADS": "1"}
         return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, env=environment)
 
-    run.prefix = prefix
     return run
 
 
@@ -126,28 +134,28 @@ def jobs(output: str) -> set[str]:
 
 
 @pytest.fixture(scope="module")
-def ran(snakemake, tmp_path_factory) -> tuple[Path, str]:
-    """A project in which prompts were made without conda, and all else with it; and what that printed."""
+def ran(snakemake, tmp_path_factory) -> tuple[Path, str, dict[str, Path]]:
+    """A project with prompts made without conda and all else with it, what the latter printed, and the environments."""
     folder = prepare(tmp_path_factory.mktemp("project"))
     plain = snakemake(folder, PROMPTS, path=Path(sys.executable).parent)
     assert plain.returncode == 0, plain.stderr[-3000:]
     result = snakemake(folder, "--use-conda", *TARGETS)
     assert result.returncode == 0, (result.stdout + result.stderr)[-6000:]
-    return folder, result.stdout + result.stderr
+    return folder, result.stdout + result.stderr, prefixes(folder)
 
 
 def test_every_job_is_run_by_the_interpreter_of_its_environment(ran):
-    folder, _ = ran
+    folder, _, made = ran
     assert all((folder / target).stat().st_size for target in TARGETS)
-    assert {script: name for name, prefix in prefixes(folder).items() for script in started(prefix)} == JOBS
-    assert set(JOBS.values()) == {environments()[script][-1] for script in JOBS} == set(prefixes(folder))
+    assert sorted((script, name) for name, prefix in made.items() for script in started(prefix)) == sorted(JOBS.items())
+    assert set(made) == set(JOBS.values())  # without GPUs none with CUDA
 
 
 def test_with_conda_after_a_plain_run_and_without_it_again_nothing_is_run_twice(ran, snakemake):
-    folder, output = ran
+    folder, output, _ = ran
     assert jobs(output) == {script.removesuffix(".py") for script in JOBS}  # no make_prompts
-    assert jobs(snakemake(folder, "--dry-run", *TARGETS).stdout) == set()
-    # and the run knows that it would differ
+    assert "Nothing to be done" in snakemake(folder, "--dry-run", PROMPTS, *TARGETS).stdout
+    # Snakemake does see the difference, should it be asked to heed it
     triggered = snakemake(folder, "--dry-run", "--rerun-triggers", "software-env", "--", *TARGETS)
     assert {"generate_portraits", "train_matting", "plot_attributes"} <= jobs(triggered.stdout), triggered.stderr
 
@@ -155,7 +163,7 @@ def test_with_conda_after_a_plain_run_and_without_it_again_nothing_is_run_twice(
 @pytest.fixture(scope="module")
 def all_environments(ran, snakemake) -> dict[str, Path]:
     """The environments of all rules, by file: with and without GPUs, and the bank's."""
-    folder, _ = ran
+    folder, *_ = ran
     (folder / "gpus.yaml").write_text(yaml.safe_dump(ON_GPUS), encoding="utf-8")
     (folder / "config" / "bank.yaml").write_bytes((ROOT / "config" / "bank.yaml").read_bytes())
     (folder / "config" / "weights.yaml").write_bytes((ROOT / "config" / "weights.yaml").read_bytes())
@@ -176,7 +184,7 @@ def test_every_environment_is_made_by_a_run_that_needs_it(all_environments):
 def test_commands_start_in_their_environment_and_find_what_they_import(all_environments, name):
     scripts = [str(SCRIPTS / script) for script, names in environments().items() if name in names]
     modules = {module for script in scripts for module in foreign_imports(Path(script))}
-    modules = {module for module in modules if DISTRIBUTIONS.get(module, module) not in PRETENDED} - {"skimage"}
+    modules = {module for module in modules if DISTRIBUTIONS.get(module, module) not in PRETENDED}
     python = all_environments[name] / "bin" / "python"
     command = [python, "-c", START, json.dumps(sorted(modules)), json.dumps(scripts)]
     result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=SCRIPTS)
@@ -185,14 +193,13 @@ def test_commands_start_in_their_environment_and_find_what_they_import(all_envir
 
 
 def test_a_command_does_not_start_in_an_environment_that_lacks_what_it_imports(conda, tmp_path):
-    pinned = [f"{name}=={lock('requirements.lock')[name]}" for name in ("typer", "numpy")]
-    assert create(conda, of_pip(*pinned), tmp_path / "env").returncode == 0
+    assert create(conda, of_pip(*pinned("typer", "numpy")), tmp_path / "env").returncode == 0
     command = [tmp_path / "env" / "bin" / "python", SCRIPTS / "make_prompts.py", "--help"]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert "ModuleNotFoundError: No module named 'pandas'" in result.stderr
 
 
-NUMPY = f"numpy=={lock('requirements.lock')['numpy']}"
+(NUMPY,) = pinned("numpy")
 
 
 def test_an_environment_is_made_where_nothing_is_broken(conda, tmp_path):
@@ -230,13 +237,23 @@ def test_a_wrong_pin_stops_the_run_before_its_first_job(snakemake, tmp_path):
     assert not (folder / "results" / RUN).exists()
 
 
-def test_snakemake_alone_says_what_it_lacks_to_read_a_users_own_prompts(snakemake, tmp_path):
+def test_a_users_own_prompts_want_two_packages_beside_snakemake_which_it_says(conda, own, tmp_path):
     (tmp_path / "prompts.txt").write_text("a portrait\n")
-    source = (
+    count = (
         "from ldportrait import settings; "
-        "settings.source({'prompts': {'file': 'prompts.txt', 'shard_size': 1}, 'generate': {'backend': 'bank'}})"
+        "config = {'prompts': {'file': 'prompts.txt', 'shard_size': 1}, 'generate': {'backend': 'bank'}}; "
+        "print(settings.source(config).sizes)"
     )
-    command = [snakemake.prefix / "bin" / "python", "-c", source]
-    environment = os.environ | {"PYTHONPATH": str(SCRIPTS)}
-    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, env=environment)
-    assert "ValueError: Your own prompts are read by Snakemake's own Python, which lacks numpy" in result.stderr
+
+    def run(prefix: Path) -> subprocess.CompletedProcess:
+        environment = os.environ | {"PYTHONPATH": str(SCRIPTS)}
+        command = [prefix / "bin" / "python", "-c", count]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, env=environment)
+
+    assert (
+        "ValueError: Your own prompts or pictures are read by Snakemake's own Python, which lacks numpy;"
+        in run(own).stderr
+    )
+    # as docs/conda.md says
+    assert create(conda, of_pip(*pinned("snakemake", "pandas", "pyarrow")), tmp_path / "more").returncode == 0
+    assert run(tmp_path / "more").stdout == "[1]\n"

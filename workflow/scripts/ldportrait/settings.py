@@ -226,7 +226,7 @@ def source(config: Mapping) -> Source:
         from ldportrait.prompts import list_pictures, read_lines  # only here, since it takes long to import
     except ModuleNotFoundError as error:  # with conda: Snakemake's environment is not that of the jobs
         raise ValueError(
-            f"Your own prompts are read by Snakemake's own Python, which lacks {error.name}; "
+            f"Your own prompts or pictures are read by Snakemake's own Python, which lacks {error.name}; "
             "docs/conda.md says what to install."
         ) from error
 
