@@ -164,9 +164,12 @@ def _converted(picture: Image.Image, source: bytes | None, target: bytes | None)
 def write(path: Path, array: np.ndarray, photo: Photo) -> None:
     """Write what was made of a photo as PNG, whole or not at all: (H, W, 3 or 4) with its profile and EXIF, or (H, W).
 
-    One channel is alpha, and no colour that a profile could tell of.
+    One channel is alpha, and no colour that a profile could tell of. ValueError if it cannot be written.
     """
     more = {"icc_profile": photo.profile, "exif": photo.exif} if array.ndim == 3 else {}
     more = {name: value for name, value in more.items() if value}
-    with replacing(path) as temporary:
-        Image.fromarray(array).save(temporary, "PNG", compress_level=COMPRESSION, **more)
+    try:
+        with replacing(path) as temporary:
+            Image.fromarray(array).save(temporary, "PNG", compress_level=COMPRESSION, **more)
+    except OSError as error:
+        raise ValueError(f"{path} cannot be written: {error.strerror or error}.") from error
