@@ -286,6 +286,24 @@ def test_a_data_set_without_hashes_is_named(runs, tmp_path):
         merge([folder], tmp_path / "d")
 
 
+def test_a_data_set_that_is_damaged_or_hostile_is_named(runs, tmp_path):
+    folder = tmp_path / "run-d"
+    shutil.copytree(runs[0][0], folder)
+    place = folder / "datasets" / VARIANT
+    table, listed = pd.read_parquet(place / "metadata.parquet"), (place / "checksums.sha256").read_text()
+    (place / "checksums.sha256").write_text(listed.replace("train/shard-0000000.tar", "train/other.tar"))
+    with pytest.raises(ValueError, match=r"does not list train/shard-0000000\.tar"):
+        merge([folder], tmp_path / "d")
+    (place / "checksums.sha256").write_text(listed)
+    shards.write_table(table.assign(shard="../../" + table.shard), place / "metadata.parquet")
+    with pytest.raises(ValueError, match="not within the data set"):
+        merge([folder], tmp_path / "d")
+    (place / "metadata.parquet").write_bytes(b"PAR1 and no more")
+    with pytest.raises(ValueError, match=r"metadata\.parquet is not a readable Parquet table"):
+        merge([folder], tmp_path / "d")
+    assert not (tmp_path / "d").exists()
+
+
 def test_the_command(runs, tmp_path):
     result = stages.call("merge_datasets.py", tmp_path / "d", *runs[0], "--run", "all")
     assert result.returncode == 0, result.stderr

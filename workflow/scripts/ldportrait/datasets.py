@@ -14,7 +14,7 @@ import tarfile
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pandas as pd
@@ -46,7 +46,7 @@ def shard_of(folder: Path, number: int) -> Path:
 def accepted(screened: Path) -> list[str]:
     """Return the accepted ids of a table of verdicts, in order. ValueError names the file if it has no verdicts."""
     verdicts = shards.read_table(screened)
-    missing = {"id", "accepted", "phash"} - set(verdicts)
+    missing = {"id", "accepted"} - set(verdicts)
     if missing:
         raise ValueError(f"{screened} is not a table of verdicts: it has no column {sorted(missing)[0]}.")
     return sorted(verdicts.id[verdicts.accepted.astype(bool)])
@@ -135,7 +135,10 @@ def assemble(
     folders = {"raw": generated, "refined": refined, "keyed": keyed, "truth": refined}
     table = _rows(folders[variant], count, select(screened, limit, minimum))
     check_splits(table)
-    table = table.merge(shards.read_table(screened)[["id", "phash"]], on="id")
+    verdicts = shards.read_table(screened)
+    if "phash" not in verdicts:
+        raise ValueError(f"{screened} has no column phash; screen the portraits again.")
+    table = table.merge(verdicts[["id", "phash"]], on="id")
     return write(_items(variant, folders, table), output, variant, run=run, shard_size=shard_size)
 
 
@@ -218,15 +221,26 @@ def read(folder: Path, split: str, ids: Collection[str] | None = None) -> Iterat
     if ids is not None:
         table = table[table.id.isin(set(ids))]
     for shard, rows in table.groupby("shard"):
-        path = Path(folder, shard)
-        if not path.is_file():
-            raise FileNotFoundError(f"The data set in {folder} has no {shard}; assemble it again.")
+        path = tar_in(folder, shard)
         try:
             with tarfile.open(path, "r:") as archive:
                 for row in rows.to_dict("records"):
                     yield Item(row, _picture(archive, row))
         except (tarfile.TarError, OSError, KeyError, EOFError) as error:
             raise ValueError(f"{path} is damaged ({error}); assemble the data set again.") from error
+
+
+def tar_in(folder: Path, shard: str) -> Path:
+    """Return the path of a tar of a data set, as its metadata names it.
+
+    Raises FileNotFoundError if it is missing, ValueError for a name that leads out of the data set.
+    """
+    name = PurePosixPath(shard)
+    if name.is_absolute() or ".." in name.parts:
+        raise ValueError(f"{Path(folder, METADATA)} names the tar {shard!r}, which is not within the data set.")
+    if not Path(folder, name).is_file():
+        raise FileNotFoundError(f"The data set in {folder} has no {shard}; assemble it again.")
+    return Path(folder, name)
 
 
 def _picture(archive: tarfile.TarFile, row: dict[str, object]) -> np.ndarray:
@@ -482,7 +496,7 @@ def _key_note(tally: Tally) -> list[str]:
 def _size_category(count: int) -> str:
     """The Hugging Face hub's name for a number of items."""
     names = ["n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M", "100M<n<1B"]
-    return next((name for power, name in enumerate(names, 3) if count < 10**power), "n>1T")
+    return next((name for power, name in enumerate(names, 3) if count < 10**power), "1B<n<10B")
 
 
 def markdown_table(header: list[str], rows: list[tuple]) -> list[str]:

@@ -59,8 +59,7 @@ def merge(
     _check_ids(sources)
     _choose(sources, distance)
     schema = pa.unify_schemas(
-        [pq.read_schema(source.folder / datasets.METADATA).remove_metadata() for source in sources],
-        promote_options="permissive",
+        [_schema(source.folder).remove_metadata() for source in sources], promote_options="permissive"
     )
     tally, digests = datasets.Tally(), {}
     with shards.replacing_folder(output) as new:
@@ -88,7 +87,7 @@ def _open(run: Path, variant: str) -> Source:
     for path in (folder / datasets.METADATA, folder / datasets.CHECKSUMS, Path(run, "provenance.json")):
         if not path.is_file():
             raise FileNotFoundError(f"There is no {path}; {run} is no run with a finished data set {variant}.")
-    missing = [name for name in PLANNED if name not in pq.read_schema(folder / datasets.METADATA).names]
+    missing = [name for name in PLANNED if name not in _schema(folder).names]
     if missing:
         raise ValueError(f"{folder / datasets.METADATA} has no column {missing[0]}; assemble the data set again.")
     first, names, count = "", set(), 0
@@ -97,6 +96,14 @@ def _open(run: Path, variant: str) -> Source:
         names |= set(table.id.str.rpartition("-")[0])
         count += len(table)
     return Source(Path(run), folder, first, names, np.ones(count, bool))
+
+
+def _schema(folder: Path) -> pa.Schema:
+    path = folder / datasets.METADATA
+    try:
+        return pq.read_schema(path)
+    except (OSError, pa.ArrowException) as error:
+        raise ValueError(f"{path} is not a readable Parquet table: {error}") from error
 
 
 def _read(folder: Path, columns: Sequence[str] | None = None) -> Iterator[pd.DataFrame]:
@@ -205,12 +212,14 @@ def _add_tars(
     """Link the tars all of whose portraits stay and copy the others without those that do not."""
     known, linked = _checksums(source.folder), {}
     for shard, name in names.items():
-        tar, new = source.folder / shard, output / name
-        if not tar.is_file():
-            raise FileNotFoundError(f"The data set in {source.folder} has no {shard}; assemble it again.")
+        tar, new = datasets.tar_in(source.folder, shard), output / name
         new.parent.mkdir(exist_ok=True)
         if shard in dropped:
             _copy_without(tar, new, dropped[shard])
+        elif shard not in known:
+            raise ValueError(
+                f"{source.folder / datasets.CHECKSUMS} does not list {shard}; assemble the data set again."
+            )
         else:
             _link(tar, new)
             linked[name] = known[shard]
