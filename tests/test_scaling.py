@@ -69,6 +69,15 @@ def test_the_inputs_are_those_of_the_files_that_are_named():
     assert INPUTS["seconds a picture, quoted"] == pytest.approx(11.4 / 4 * 25 / 50, abs=0.005)
 
 
+def test_chance_makes_as_many_duplicates_as_the_page_says():
+    near = sum(math.comb(64, bits) for bits in range(5)) / 2**64
+    millions, hundreds = re.search(
+        r"make ([\d.]+) pairs among a million portraits by chance and (\d+) among", PAGE
+    ).groups()
+    assert float(millions) == round(math.comb(10**6, 2) * near, 2)
+    assert int(hundreds) == round(math.comb(10**8, 2) * near)
+
+
 def test_the_runs_of_the_page_are_a_valid_configuration():
     from ldportrait import settings
 
