@@ -32,7 +32,7 @@ rule train_matting:
     resources:
         gpu=config["train"]["gpus"],
         nodes=config["train"]["nodes"],
-        mem_mb=3000,
+        mem_mb=12000 if config["train"]["gpus"] else 3000,
         runtime=1440,
     params:
         library=library("train_matting"),
@@ -66,7 +66,7 @@ rule predict_mattes:
     threads: config["train"]["threads"]
     resources:
         gpu=config["train"]["gpus"],
-        mem_mb=3000,
+        mem_mb=12000 if config["train"]["gpus"] else 3000,
         runtime=120,
     params:
         library=library("predict_mattes"),

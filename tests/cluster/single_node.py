@@ -50,11 +50,11 @@ SwitchType=switch/none
 GresTypes=gpu
 ReturnToService=2
 KillWait=2
-MinJobAge=300
-NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} CoresPerSocket={cpus} RealMemory=32000 Gres=gpu:1 State=UNKNOWN
+MinJobAge=3600
+NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} CoresPerSocket={cpus} RealMemory=32000 Gres=gpu:a100:1 State=UNKNOWN
 PartitionName=main Nodes={host} Default=YES MaxTime=INFINITE State=UP
 """
-GRES = "AutoDetect=off\nNodeName={host} Name=gpu File={folder}/gpu0 Flags=nvidia_gpu_env\n"
+GRES = "AutoDetect=off\nNodeName={host} Name=gpu Type=a100 File={folder}/gpu0 Flags=nvidia_gpu_env\n"
 CGROUP = "CgroupPlugin=cgroup/v1\nCgroupAutomount=no\n"
 
 
@@ -104,13 +104,13 @@ def _running(folder: Path) -> Iterator[None]:
         munge = [f"--key-file={folder}/munge.key", f"--socket={folder}/munge.socket", f"--pid-file={folder}/munged.pid"]
         munge += [f"--log-file={folder}/munged.log", f"--seed-file={folder}/munged.seed"]
         daemons.append(_start(folder, "munged", "--foreground", *munge))
-        _wait(lambda: (folder / "munge.socket").exists(), "munged")
+        wait(lambda: (folder / "munge.socket").exists(), "munged")
         daemons.append(_start(folder, "slurmctld", "-D", "-c"))
         daemons.append(_start(folder, "slurmd", "-D", "-N", host))
-        _wait(lambda: call("sinfo", "--noheader", "--format=%T") == "idle", "the node")
+        wait(lambda: call("sinfo", "--noheader", "--format=%T") == "idle", "the node")
         yield
         call("scancel", "--user=root")
-        _wait(lambda: call("squeue", "--noheader") == "", "the end of the last job")
+        wait(lambda: call("squeue", "--noheader") == "", "the end of the last job")
     finally:
         for daemon in reversed(daemons):
             daemon.terminate()
@@ -133,7 +133,7 @@ def _start(folder: Path, program: str, *arguments: str) -> subprocess.Popen:
         return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream)
 
 
-def _wait(ready, what: str, seconds: float = 60) -> None:
+def wait(ready, what: str, seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not ready():
         if time.monotonic() > deadline:
