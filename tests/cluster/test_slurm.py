@@ -1,7 +1,8 @@
 """The workflow on a real Slurm, by profiles/slurm: to its end, one GPU job after the other, and through kills.
 
 A small demo runs on a single node with a stand-in for a GPU, for which its generation jobs ask. One of these is killed
-and one is put back in the queue, both in mid-work. Programs named python, first on the PATH, note what each command got.
+and one is put back in the queue, both in mid-work. A program named python, first on the PATH, notes what each command
+gets.
 """
 
 import contextlib
@@ -127,13 +128,8 @@ def finished(tmp_path_factory):
         when = time.time()
         requeued, second = run.caught_at_work(process, but_not=killed)
         subprocess.run(["scontrol", "requeue", second], check=True)
-        # Slurm lets a requeued job wait for two minutes
-        single_node.wait(
-            lambda: (
-                not subprocess.run(["scontrol", "update", f"jobid={second}", "starttime=now"], check=False).returncode
-            ),
-            "the requeued job",
-        )
+        now = ["scontrol", "update", f"jobid={second}", "starttime=now"]  # Slurm would let it wait for two minutes
+        single_node.wait(lambda: subprocess.run(now, check=False).returncode == 0, "the requeued job")
         status = process.wait(timeout=900)
         assert status == 0, run.output.read_text()[-6000:]
         memory = {
