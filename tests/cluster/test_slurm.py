@@ -106,6 +106,10 @@ class Run:
         raise TimeoutError("no generation was seen at work")
 
 
+def state(job: str) -> str:
+    return single_node.call("squeue", "--noheader", "--format=%T", "--jobs", job)
+
+
 def machine() -> tuple[list[Path], str]:
     """What a Slurm changes on the machine: its configuration, and its daemons that run."""
     return sorted(single_node.ETC.glob("*")), single_node.call("pgrep", "--exact", "slurmctld|slurmd|munged")
@@ -128,8 +132,9 @@ def finished(tmp_path_factory):
         when = time.time()
         requeued, second = run.caught_at_work(process, but_not=killed)
         subprocess.run(["scontrol", "requeue", second], check=True)
-        now = ["scontrol", "update", f"jobid={second}", "starttime=now"]  # Slurm would let it wait for two minutes
-        single_node.wait(lambda: subprocess.run(now, check=False).returncode == 0, "the requeued job")
+        single_node.wait(lambda: state(second) == "PENDING", "the requeued job")
+        # Slurm would let it wait for two minutes
+        subprocess.run(["scontrol", "update", f"jobid={second}", "starttime=now"], check=True)
         status = process.wait(timeout=900)
         assert status == 0, run.output.read_text()[-6000:]
         memory = {
