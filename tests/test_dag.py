@@ -336,3 +336,11 @@ def test_the_plan_prints_pictures_hours_and_disk(tmp_path):
     assert result.returncode == 0, result.stderr
     for word in ("pictures    4 of", "core hours", "GB"):
         assert word in result.stdout
+
+
+def test_a_training_has_the_configured_gpus_whatever_the_profile_counts_and_a_prediction_has_one(tmp_path):
+    copy(tmp_path)
+    write(tmp_path, train={"gpus": 4})
+    target = "results/demo/predictions/bank/small-trimap/raw-f100-s0/predictions.parquet"
+    shown = snakemake(tmp_path, "--dry-run", "--printshellcmds", target).stdout
+    assert re.findall(r"scripts/(\w+)\.py .*--gpus (\d+)", shown) == [("train_matting", "4"), ("predict_mattes", "1")]

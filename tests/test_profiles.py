@@ -51,7 +51,7 @@ def test_a_rule_says_what_it_needs_and_gets_more_when_tried_again(name, place):
 
 def test_the_rules_that_may_use_a_gpu_ask_for_it():
     asking = {name for name, text in rules().items() if re.search(r"^ +gpu=", text, re.MULTILINE)}
-    passing = {name for name, text in rules().items() if "--gpus" in text or "resources.machine" in text}
+    passing = {name for name, text in rules().items() if re.search(r"--gpus|resources\.machine", text)}
     assert asking == passing >= {"generate_portraits", "train_matting", "predict_mattes"}
 
 

@@ -5,6 +5,7 @@ there for the tests' time alone, and never over one that is not the tests' own. 
 """
 
 import contextlib
+import fcntl
 import os
 import shutil
 import socket
@@ -18,6 +19,7 @@ ETC = Path("/etc/slurm")
 MARK = "# Written by LD-Portrait's tests, which remove it at their end.\n"
 FILES = ("slurm.conf", "gres.conf", "cgroup.conf")
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scontrol", "scancel", "setpriv")
+LOCK = Path(tempfile.gettempdir(), "ld-portrait-test-slurm.lock")
 CPUS = 4  # more than a small machine has: what queues, queues for the GPU
 
 SLURM = """\
@@ -71,11 +73,13 @@ def reason_against() -> str:
 
 @contextlib.contextmanager
 def running() -> Iterator[None]:
-    """Run munged, slurmctld and slurmd; yield when the node is ready for jobs.
+    """Run munged, slurmctld and slurmd; yield when the node is ready for jobs. One at a time: another waits.
 
-    Raises TimeoutError, with the end of the daemons' logs, where it does not come up.
+    Raises TimeoutError, with the end of the daemons' logs, where it does not come up, and PermissionError where root is
+    not allowed to make a device.
     """
-    with tempfile.TemporaryDirectory(prefix="slurm-") as name:
+    with LOCK.open("w") as lock, tempfile.TemporaryDirectory(prefix="slurm-") as name:
+        fcntl.flock(lock, fcntl.LOCK_EX)
         try:
             with _running(Path(name)):
                 yield
@@ -108,9 +112,11 @@ def _running(folder: Path) -> Iterator[None]:
         daemons.append(_start(folder, "slurmctld", "-D", "-c"))
         daemons.append(_start(folder, "slurmd", "-D", "-N", host))
         wait(lambda: call("sinfo", "--noheader", "--format=%T") == "idle", "the node")
-        yield
-        call("scancel", "--user=root")
-        wait(lambda: call("squeue", "--noheader") == "", "the end of the last job")
+        try:
+            yield
+        finally:
+            call("scancel", "--user=root")
+            wait(lambda: call("squeue", "--noheader") == "", "the end of the last job")
     finally:
         for daemon in reversed(daemons):
             daemon.terminate()

@@ -123,9 +123,10 @@ def finished(tmp_path_factory):
     with contextlib.ExitStack() as stack:
         try:
             stack.enter_context(single_node.running())
-        except TimeoutError as error:
+        except (TimeoutError, PermissionError) as error:
             pytest.skip(f"Slurm is installed, but does not start here. {error}")
         process = run.start("--workflow-profile", "profiles/slurm")
+        stack.callback(process.kill)
         killed, first = run.caught_at_work(process)
         queue = single_node.call("squeue", "--noheader", "--format=%T %r")
         subprocess.run(["scancel", "--signal=KILL", first], check=True)
