@@ -13,6 +13,9 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT, SCRIPTS
+from stages import BANK, call
+from test_generate_portraits import prompts
+from test_train_matting import write_backgrounds, write_dataset
 
 from ldportrait import devices
 
@@ -200,9 +203,18 @@ def test_snakemake_runs_as_many_shards_at_a_time_as_it_is_told_devices(machine):
 
 
 @pytest.mark.parametrize("command", ["generate_portraits", "train_matting", "predict_mattes"])
-def test_the_gpu_commands_take_devices_before_torch_is_imported(command):
-    text = (SCRIPTS / f"{command}.py").read_text(encoding="utf-8")
-    assert text.count("devices.take(gpus)") == 1
-    before = text[text.index(") -> None:") : text.index("devices.take(gpus)")]
-    assert "import torch" not in before
-    assert "generators.get" not in before
+def test_the_gpu_commands_take_devices_before_torch_looks_for_them(machine, monkeypatch, tmp_path, command):
+    words = {
+        "generate_portraits": lambda: [prompts(tmp_path), tmp_path / "shard.tar", "--backend", "layerdiffuse"],
+        "train_matting": lambda: [
+            write_dataset(tmp_path / "set"),
+            tmp_path / "model",
+            "--backgrounds",
+            write_backgrounds(tmp_path / "grounds"),
+        ],
+        "predict_mattes": lambda: [ROOT / "resources" / "models" / "portrait", tmp_path / "out", "--root", BANK],
+    }
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    result = call(f"{command}.py", *words[command](), "--gpus", 1)
+    assert result.returncode == 2
+    assert "CUDA_VISIBLE_DEVICES= names 0" in result.stderr  # torch would say otherwise that it finds none

@@ -41,7 +41,7 @@ def take(count: int) -> list[str]:
         return []  # torch says what it finds
     if len(names) < count:
         where = "this machine has" if given is None else f"{VISIBLE}={given} names"
-        raise ValueError(f"{count} GPUs are asked for, but {where} {len(names)}; ask for fewer (0 uses the CPU).")
+        raise ValueError(f"{count} GPUs are asked for, but {where} {len(names)}; ask for fewer, or use --gpus 0.")
     if given is not None and len(names) == count:
         return names
     taken = _wait(_folder(), names, count)
