@@ -40,6 +40,7 @@ def machine(tmp_path, monkeypatch):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.delenv("SLURM_JOB_ID", raising=False)
     monkeypatch.delenv("LOCAL_RANK", raising=False)
+    monkeypatch.delenv("SLURM_STEP_NUM_TASKS", raising=False)
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)  # TMPDIR is read anew
     monkeypatch.setattr(devices, "_held", [])
@@ -166,9 +167,11 @@ def test_nothing_is_taken_where_nothing_is_to_be_shared_out(machine, monkeypatch
     folder = machine(0)  # nvidia-smi fails, as without a driver
     assert devices.take(1) == []
     assert devices.take(0) == []
-    monkeypatch.setenv("LOCAL_RANK", "0")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2")
-    assert devices.take(1) == []
+    for name, value in (("LOCAL_RANK", "0"), ("SLURM_STEP_NUM_TASKS", "2")):  # torchrun, and srun with two tasks
+        with monkeypatch.context() as started:
+            started.setenv(name, value)
+            assert devices.take(1) == []
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "0,1,2"
     assert [path.name for path in folder.iterdir()] == ["bin"]
 

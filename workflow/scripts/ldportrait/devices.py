@@ -3,7 +3,7 @@
 A scheduler tells a job its devices by CUDA_VISIBLE_DEVICES. Snakemake by itself only counts: with --resources gpu=4 it
 starts four jobs, each of which would use the first device. So a command takes devices before it uses CUDA, by a lock
 (flock) on a file for each device, in a folder that all processes of the machine share. The system frees a lock when
-its process ends, however it ends.
+its process ends, however it ends (and with it those that it forked, as a loader's workers, which follow it in seconds).
 """
 
 import contextlib
@@ -28,12 +28,13 @@ def take(count: int) -> list[str]:
 
     They are chosen among those that CUDA_VISIBLE_DEVICES names, or else among all of the machine. Where all are taken,
     this waits. A CUDA_VISIBLE_DEVICES of just as many names is the word of a scheduler, or of a user: it is left as it
-    is, without a lock; and so is everything where torchrun shares out the devices, or where nvidia-smi knows of none.
+    is, without a lock; and so is everything where torchrun or srun started one process for each device, or where
+    nvidia-smi knows of no device.
 
     CUDA reads the variable once, so this must be called before anything looks for devices. Raises ValueError if there
     are fewer than `count`.
     """
-    if count == 0 or "LOCAL_RANK" in os.environ:
+    if count == 0 or _started_by_another():
         return []
     given = os.environ.get(VISIBLE)
     names = _of_machine() if given is None else _named(given)
@@ -48,6 +49,11 @@ def take(count: int) -> list[str]:
     os.environ[VISIBLE] = ",".join(taken)
     print(f"{VISIBLE}={os.environ[VISIBLE]}", file=sys.stderr, flush=True)
     return taken
+
+
+def _started_by_another() -> bool:
+    """Whether this is one of several processes that torchrun or srun started to share devices."""
+    return "LOCAL_RANK" in os.environ or int(os.environ.get("SLURM_STEP_NUM_TASKS", 1)) > 1
 
 
 def _named(value: str) -> list[str]:
