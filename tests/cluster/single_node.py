@@ -12,7 +12,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 ETC = Path("/etc/slurm")
@@ -128,8 +128,11 @@ def _running(folder: Path) -> Iterator[None]:
 
 
 def call(*command: str) -> str:
-    """Run a command and return what it prints, stripped; "" where it fails."""
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60).stdout.strip()
+    """Run a command and return what it prints, stripped; "" where it gets no answer."""
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60).stdout.strip()
+    except subprocess.TimeoutExpired:
+        return ""
 
 
 def _start(folder: Path, program: str, *arguments: str) -> subprocess.Popen:
@@ -139,11 +142,12 @@ def _start(folder: Path, program: str, *arguments: str) -> subprocess.Popen:
         return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream)
 
 
-def wait(ready, what: str, seconds: float = 60) -> None:
+def wait(ready: Callable[[], bool], what: str, seconds: float = 60) -> None:
+    """Wait until something is so; TimeoutError, naming it, if it does not come about."""
     deadline = time.monotonic() + seconds
     while not ready():
         if time.monotonic() > deadline:
-            raise TimeoutError(f"Slurm did not start: waited {seconds:.0f} s for {what}.")
+            raise TimeoutError(f"Waited {seconds:.0f} s for {what}.")
         time.sleep(0.2)
 
 
