@@ -86,12 +86,12 @@ cluster: .venv/stamp-cluster ## install Snakemake's plugins for clusters (profil
 
 # The tests of tests/cluster are skipped, each with its reason, where something is missing.
 test-slurm: .venv/stamp-cluster ## run the workflow on a Slurm of this machine, which it installs (Debian, root)
-	@if ! type -P slurmctld slurmd sbatch munged > /dev/null; then
+	@PATH="$(CURDIR)/.venv/bin:$$PATH:/usr/sbin" # where Debian has the daemons
+	if ! type -P slurmctld slurmd sbatch munged > /dev/null; then
 	  echo "Installing slurm-wlm and munge ..." >&2
 	  { apt-get update -q && apt-get install -q -y --no-install-recommends slurm-wlm munge; } > /dev/null 2>&1 ||
 	    echo "make test-slurm: apt-get could not install slurm-wlm and munge; it takes root, Debian and a network." >&2
 	fi
-	PATH="$(CURDIR)/.venv/bin:$$PATH"
 	export OMP_NUM_THREADS=1
 	python -m pytest -rs $(PYTEST_FLAGS) tests/cluster
 

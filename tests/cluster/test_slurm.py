@@ -111,9 +111,10 @@ def state(job: str) -> str:
     return single_node.call("squeue", "--noheader", "--format=%T", "--jobs", job)
 
 
-def machine() -> tuple[list[Path], str]:
+def machine() -> tuple[list[Path], list[str]]:
     """What a Slurm changes on the machine: its configuration, and its daemons that run."""
-    return sorted(single_node.ETC.glob("*")), single_node.call("pgrep", "--exact", "slurmctld|slurmd|munged")
+    names = single_node.call("ps", "-eo", "comm=").splitlines()
+    return sorted(single_node.ETC.glob("*")), sorted(name for name in names if name in single_node.PROGRAMS)
 
 
 def spans(table: pd.DataFrame, stopped: dict[str, float] | None = None) -> list[tuple[float, float]]:
@@ -148,7 +149,7 @@ def finished(tmp_path_factory):
         stopped[second] = time.time()
         # Slurm would let it wait for two minutes
         subprocess.run(["scontrol", "update", f"jobid={second}", "starttime=now"], check=True)
-        status = process.wait(timeout=900)
+        status = process.wait(timeout=1800)
         assert status == 0, run.output.read_text()[-6000:]
         memory = {
             job: re.search(r"TRES=\S*mem=(\w+)", single_node.call("scontrol", "show", "job", job)).group(1)
@@ -156,6 +157,7 @@ def finished(tmp_path_factory):
         }
         found = {"killed": killed, "requeued": requeued, "stopped": stopped, "queue": queue, "memory": memory}
         yield SimpleNamespace(run=run, first=first, second=second, **found)
+        assert machine() != before
     assert machine() == before
 
 
