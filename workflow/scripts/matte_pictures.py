@@ -58,7 +58,7 @@ def main(
         raise ValueError("--background is for --output composite.")
     photos_in = find(source, folder)
     names = targets(photos_in, source)
-    check_targets(photos_in, names, folder)
+    check_targets([*photos_in, *given(photos_in, source, trimap, background)], names, folder)
     matte = matter(model, coarse, trimap, side, onnx, gpus, threads or os.cpu_count() or 1, source)
 
     from tqdm import tqdm
@@ -68,16 +68,20 @@ def main(
     limit = round(largest * 1e6)
     finish = finisher(output, background or "white", limit)
     failures = []
-    for path, name in zip(tqdm(photos_in, desc="matting", unit="picture", disable=None), names, strict=True):
-        try:
-            photo = photos.read(path, limit)
-            photos.write(folder / name, finish(photo, matte(photo, path, limit)), photo)
-        except (ValueError, FileNotFoundError) as error:
-            if len(photos_in) == 1:
-                raise
-            failures.append(" ".join(str(error).split()))
-    for failure in failures:
-        typer.echo(failure, err=True)
+    try:
+        for path, name in zip(tqdm(photos_in, desc="matting", unit="picture", disable=None), names, strict=True):
+            try:
+                photo = photos.read(path, limit)
+                result = finish(photo, matte(photo, path, limit))
+            except (ValueError, FileNotFoundError) as error:
+                if len(photos_in) == 1:
+                    raise
+                failures.append(" ".join(str(error).split()))
+                continue
+            photos.write(folder / name, result, photo)  # where this fails, so would the next
+    finally:
+        for failure in failures:
+            typer.echo(failure, err=True)
     typer.echo(f"{folder}: {len(photos_in) - len(failures)} of {len(photos_in)} pictures")
     if failures:
         raise typer.Exit(2)
@@ -123,12 +127,18 @@ def targets(found: list[Path], source: Path) -> list[Path]:
         names = better
 
 
-def check_targets(found: list[Path], names: list[Path], folder: Path) -> None:
-    """Raise ValueError if an output would take the place of a photo."""
-    sources = {path.resolve() for path in found}
+def given(found: list[Path], source: Path, trimap: str | None, background: str | None) -> list[Path]:
+    """List what else is read: the photos' trimaps, and the background's picture."""
+    trimaps = [] if trimap in (None, "none", "predict") else [trimap_of(path, source, Path(trimap)) for path in found]
+    return trimaps + ([Path(background)] if background else [])
+
+
+def check_targets(inputs: list[Path], names: list[Path], folder: Path) -> None:
+    """Raise ValueError if an output would take the place of a photo, a trimap or a background."""
+    sources = {path.resolve() for path in inputs}
     for name in names:
         if (folder / name).resolve() in sources:
-            raise ValueError(f"{folder / name} would replace a photo; choose another folder for the output.")
+            raise ValueError(f"{folder / name} would replace what is read; choose another folder for the output.")
 
 
 def matter(

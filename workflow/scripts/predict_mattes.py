@@ -60,9 +60,10 @@ def main(
             alpha = inference.matte(network, image, trimap if needs_trimap else None)
             seconds = time.perf_counter() - started
             name = f"{sample.item}.png"
-            cv2.imwrite(str(scratch / name), alpha)
+            content = cv2.imencode(".png", alpha)[1].tobytes()  # cv2.imwrite would not tell of a full disk
+            (scratch / name).write_bytes(content)
             size = {"width": alpha.shape[1], "height": alpha.shape[0], "seconds": seconds}
-            digest = hashlib.sha256((scratch / name).read_bytes()).hexdigest()
+            digest = hashlib.sha256(content).hexdigest()
             rows.append(common | {"item": sample.item, "path": name, "sha256": digest} | size)
         output.mkdir(exist_ok=True)
         (output / TABLE).unlink(missing_ok=True)  # the table comes last and says that all pictures are there

@@ -1,7 +1,6 @@
 """Train a matting network on a data set, or on a nested part of it, from composites made on the fly."""
 
 import dataclasses
-import shutil
 import signal
 import time
 from collections.abc import Mapping
@@ -163,7 +162,7 @@ def main(
     state = info | {"pictures": table.sha256.tolist(), "grounds": list(grounds), "torch": torch.__version__}
     state["plan"] = {name: value for name, value in vars(plan).items() if name != "checkpoint_every"}
     state["parameters"] = {name: list(tensor.shape) for name, tensor in module.state_dict().items()}
-    state["validation"] = validation
+    state |= {"validation": validation, "cache": float(cache)}  # the cache says which portraits are shuffled together
     if not training.fit(
         module, composites, folder, state, workers, held_out, output / "events" if tensorboard else None
     ):
@@ -176,7 +175,7 @@ def main(
         output.mkdir(parents=True, exist_ok=True)
         training.write_log(module.rows, output / "log.csv")
         models.save(module.trained, output, info)
-        shutil.rmtree(folder, ignore_errors=True)
+        training.clear(folder)
         typer.echo(f"{output}: {len(module.rows)} steps on {len(table)} portraits, {info['seconds']} s")
 
 
