@@ -27,7 +27,7 @@ rule train_matting:
     benchmark:
         f"{R}/benchmarks/train_matting/{{model}}/{{variant}}-f{{percent}}-s{{seed}}.tsv"
     conda:
-        "../../envs/train.yaml"
+        "../../envs/train.yaml" if config["train"]["gpus"] else "../../envs/train.cpu.yaml"
     threads: config["train"]["threads"]
     resources:
         gpu=config["train"]["gpus"],
@@ -63,7 +63,7 @@ rule predict_mattes:
     benchmark:
         f"{R}/benchmarks/predict_mattes/{{benchmark}}/{{model}}/{{variant}}-f{{percent}}-s{{seed}}.tsv"
     conda:
-        "../../envs/train.yaml"
+        "../../envs/train.yaml" if config["train"]["gpus"] else "../../envs/train.cpu.yaml"
     threads: config["train"]["threads"]
     resources:
         gpu=min(1, config["train"]["gpus"]),

@@ -1,13 +1,15 @@
-"""What a run was made with: the effective configuration, the versions, and the state of the repository."""
+"""What a run was made with: the effective configuration, the versions, and the state of the repository.
+
+Snakemake itself imports this, and with conda its own environment lacks the jobs' packages: the standard library alone.
+"""
 
 import importlib.metadata
 import json
+import os
 import platform
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
-
-from ldportrait.shards import replacing
 
 PACKAGES = (
     *("snakemake", "numpy", "opencv-python-headless", "scipy", "pillow", "pandas", "matplotlib"),
@@ -28,8 +30,10 @@ def describe(config: Mapping, root: Path) -> dict:
 
 def write(config: Mapping, root: Path, path: Path) -> None:
     """Write the description of a run as JSON."""
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(describe(config, root), indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(json.dumps(describe(config, root), indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    os.replace(temporary, path)
 
 
 def _version(package: str) -> str | None:

@@ -222,7 +222,13 @@ def source(config: Mapping) -> Source:
     size = prompts["shard_size"]
     if generate["backend"] != "folder" and not prompts["file"]:
         return Source("grammar", prompts["grammar"], [size] * math.ceil(prompts["count"] / size), [], [])
-    from ldportrait.prompts import list_pictures, read_lines  # only here, since it takes long to import
+    try:
+        from ldportrait.prompts import list_pictures, read_lines  # only here, since it takes long to import
+    except ModuleNotFoundError as error:  # with conda: Snakemake's environment is not that of the jobs
+        raise ValueError(
+            f"Your own prompts or pictures are read by Snakemake's own Python, which lacks {error.name}; "
+            "docs/conda.md says what to install."
+        ) from error
 
     if generate["backend"] == "folder":
         folder = Path(generate["pictures"])
