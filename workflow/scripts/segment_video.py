@@ -57,7 +57,9 @@ def main(
         "resources/models/portrait"
     ),
     side: Annotated[int | None, typer.Option(min=1, help="Longer side of what that model is shown.")] = None,
-    neighbours: Annotated[int, typer.Option(min=0, help="For frames: how many to either side vote.")] = 3,
+    neighbours: Annotated[
+        int, typer.Option(min=0, help="For frames: how many to either side vote (1, 2, 4 … away).")
+    ] = 3,
     masks: Annotated[
         Path | None,
         typer.Option(
