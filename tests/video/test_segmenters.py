@@ -286,6 +286,14 @@ def test_a_late_mask_is_not_waited_for(tmp_path, monkeypatch):
     assert [int(iou(result.mask, later) > 0.9) for result in found] == [0] * 6 + [1] * 3
 
 
+def test_a_given_frame_that_cannot_be_read_is_not_waited_for_for_ever(tmp_path):
+    frames, _ = scenes.person(9, step=0)
+    first = 255 * rectangle(PERSON).astype(np.uint8)
+    given = save(tmp_path, {0: first, 4: first})
+    found = list(segmenters.masks((frame for frame in frames if frame.index != 4), given))
+    assert [segment.frame.index for segment in found] == [0, 1, 2, 3, 5, 6, 7, 8]
+
+
 def test_masks_that_do_not_fit_are_named(tmp_path):
     frames, _ = scenes.person(3)
     given = save(tmp_path, {0: np.zeros((5, 5), np.uint8), 1: np.zeros(SHAPE, np.uint8)})
