@@ -108,7 +108,7 @@ def test_a_frame_without_trusted_neighbours_is_doubted_a_little():
     found = segment(frames, alphas, neighbours=1)[1]
     assert iou(found.mask, ~masks[0]) > 0.9
     inner = cv2.erode((~masks[0]).astype(np.uint8), np.ones((9, 9))) > 0
-    assert np.median(found.doubt[inner]) == pytest.approx(255 * segmenters.ALONE, abs=12)
+    assert np.median(found.doubt[inner]) == pytest.approx(255 * segmenters.ALONE, abs=4)
 
 
 def test_without_neighbours_each_frame_stands_alone():

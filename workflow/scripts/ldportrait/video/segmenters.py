@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 TABLE = "segments.parquet"
 NEIGHBOURS = 3  # frames to either side that vote: 1, 2 and 4 away, so that a fault of some frames is outvoted
 UNSURE = 0.5  # how far to rely on a flow that is not trusted, but leads to the same colour
-ALONE = 0.25  # doubt of a pixel whose own frame alone is sure of it
+ALONE = 0.05  # doubt of a pixel whose own frame alone is sure of it; more puts plain clothes before hair
 LARGE = 0.1  # of the largest part of the mask: another person is no smaller
 NEAR = 0.01  # of the longer side: a lock of hair is no farther from the person
 LASTING = 0.1  # share of a part of the mask that some neighbouring frame must show as well
