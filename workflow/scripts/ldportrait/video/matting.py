@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 
+import cv2
 import numpy as np
 import torch
 
@@ -16,10 +17,9 @@ from ldportrait import matting
 from ldportrait.inference import Predictor, levels, thirds
 from ldportrait.trimaps import UNKNOWN
 from ldportrait.video.files import Frame
-from ldportrait.video.flow import Flows, warp
+from ldportrait.video.flow import Flows, targets
 
 BATCH = 4  # frames shown to the network at a time
-LARGEST = matting.SIDE  # longer side of a frame that is shown whole; a larger one is matted in tiles
 NEIGHBOURS = 3  # frames before and after that smooth one
 STRENGTH = 1.0  # weight of a neighbour whose motion and colour fit, beside 1 of the frame itself
 COLOUR = 30.0  # levels of 255 by which a followed colour may differ (the Gaussian's deviation, over three channels)
@@ -56,24 +56,26 @@ def one_by_one(predict: Predictor) -> BatchPredictor:
     return lambda images, trimaps: np.stack([predict(*pair) for pair in zip(images, trimaps, strict=True)])
 
 
-def matte(frames: Iterable[tuple[Frame, np.ndarray]], predict: BatchPredictor, batch: int = BATCH) -> Iterator[Matte]:
-    """Give alpha to frames with their trimaps (H, W) by a trimap-based network, `batch` frames at a time.
+def matte(
+    frames: Iterable[tuple[Frame, np.ndarray]], predict: BatchPredictor, batch: int = BATCH, side: int = matting.SIDE
+) -> Iterator[Matte]:
+    """Give alpha to frames of one size with their trimaps (H, W) by a trimap-based network, `batch` frames at a time.
 
     Where the trimap is known, alpha is the trimap, whatever the network says; frames without an unknown pixel are not
-    shown to it. Frames of more than LARGEST pixels a side are matted in tiles, one after another.
+    shown to it. Frames of more than `side` pixels a side are matted in tiles of that, one after another.
     """
     frames = iter(frames)
     while taken := list(islice(frames, batch)):
-        yield from _matted(taken, predict)
+        yield from _matted(taken, predict, side)
 
 
-def _matted(taken: list[tuple[Frame, np.ndarray]], predict: BatchPredictor) -> list[Matte]:
+def _matted(taken: list[tuple[Frame, np.ndarray]], predict: BatchPredictor, side: int) -> list[Matte]:
     """The mattes of the frames of a batch, which are of one size."""
     alphas = [trimap for _, trimap in taken]
     shown = [place for place, trimap in enumerate(alphas) if (trimap == UNKNOWN).any()]
-    if max(alphas[0].shape) > LARGEST:
+    if max(alphas[0].shape) > side:
         for place in shown:
-            alphas[place] = matting.matte_tiles(_single(predict), *_pictures(taken[place]), matting.SIDE)
+            alphas[place] = matting.matte_tiles(_single(predict), *_pictures(taken[place]), side)
     elif shown:
         images, trimaps = (np.stack(parts) for parts in zip(*(_pictures(taken[place]) for place in shown), strict=True))
         for place, alpha in zip(shown, levels(predict(images, trimaps)), strict=True):
@@ -156,7 +158,7 @@ def smooth(
 
 
 def _smoothed(near: deque[Matte], place: int, strength: float, neighbours: int, colour: float, flows: Flows) -> Matte:
-    """The matte at a place among its neighbours, smoothed; the mean is taken within the unknown region's frame alone."""
+    """The matte at a place among its neighbours, smoothed; no more than the unknown region's window is looked at."""
     here = near[place]
     window = _frame_of(here.trimap == UNKNOWN)
     others = [near[i] for i in range(max(0, place - neighbours), min(len(near), place + neighbours + 1)) if i != place]
@@ -177,11 +179,14 @@ def _followed(
     frame: Frame, other: Matte, window: tuple[slice, slice], colour: float, flows: Flows
 ) -> tuple[np.ndarray, np.ndarray]:
     """What another frame's alpha is at the pixels of a window of a frame, and how far that can be believed, 0 … 1."""
-    flow = flows.between(frame, other.frame)
-    shown = warp(np.dstack([other.frame.rgb, other.alpha]).astype(np.float32), flow)[window]
-    apart = np.square(shown[..., :3] - frame.rgb[window]).sum(-1)
+    at = targets(flows.between(frame, other.frame))[window]
+    colours, alpha = (
+        cv2.remap(values, at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        for values in (other.frame.rgb, other.alpha)
+    )
+    apart = np.square(colours.astype(np.float32) - frame.rgb[window]).sum(-1)
     trust = flows.trusted(frame, other.frame)[window]
-    return shown[..., 3], np.where(trust, np.exp(-apart / (2 * colour**2)), 0).astype(np.float32)
+    return alpha, np.where(trust, np.exp(-apart / (2 * colour**2)), np.float32(0))
 
 
 def _frame_of(region: np.ndarray) -> tuple[slice, slice] | None:

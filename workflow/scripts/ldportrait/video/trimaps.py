@@ -11,7 +11,7 @@ from ldportrait.trimaps import BACKGROUND, FOREGROUND, UNKNOWN
 THIN = 0.005  # to either side of the mask's edge: unknown, however sure the segmentation is
 WIDE = 0.1  # from the edge: beyond it only strong doubt counts
 SPREAD = 0.03  # the Gaussian over which doubt is averaged
-WEAK, STRONG = 0.05, 0.15  # averaged doubt, of 1, that makes a pixel unknown: at the edge, and from WIDE on
+WEAK, STRONG = 0.03, 0.45  # averaged doubt, of 1, that makes a pixel unknown: at the edge, and from WIDE on
 SHOWN = 320  # longer side at which doubt is averaged: a Gaussian of ten pixels needs no more
 
 
@@ -26,17 +26,17 @@ def evidence(
 ) -> np.ndarray:
     """Make a trimap (H, W) uint8 of {0, 128, 255} of a mask (0 or 255) and its doubt (0 … 255), both (H, W) uint8.
 
-    Doubt is averaged by a Gaussian, so that a thin seam of it stays thin, a broad one (hair) reaches beyond itself, and
-    specks vanish. Unknown is what lies within `thin` of the mask's edge (a pixel and a half at the least), and where the
-    average reaches a threshold that rises with the distance from the edge: from `weak` there to `strong` at `wide` and
-    beyond. So where the average is below `weak` the region has exactly its least width, where it is below `strong` it
-    ends at `wide`, and a doubt deep inside what seems sure (a hole, a second person) stays unknown only if it is strong.
-    Elsewhere the trimap is the mask. ValueError for other arrays or numbers.
+    Doubt is averaged by a Gaussian, so that a thin seam of it stays thin, a broad one (hair) reaches beyond itself,
+    and specks vanish. Unknown is what lies within `thin` of the mask's edge (a pixel and a half at the least), and
+    where the average reaches a threshold that rises with the distance from the edge: from `weak` there to `strong` at
+    `wide` and beyond. So where the average is below `weak` the region has exactly its least width, where it is below
+    `strong` it ends at `wide`, and a doubt deep inside what seems sure (a hole, a second person) stays unknown only if
+    it is strong. Elsewhere the trimap is the mask. ValueError for other arrays or numbers.
     """
     for name, given in (("mask", mask), ("doubt", doubt)):
         if given.dtype != np.uint8 or given.ndim != 2 or given.shape != mask.shape:
             raise ValueError(f"The {name} is (H, W) uint8 like the mask, not {given.shape} {given.dtype}.")
-    if not (0 <= thin < wide and 0 < spread and 0 < weak <= strong):
+    if not (0 <= thin < wide and spread > 0 and 0 < weak <= strong):
         raise ValueError("A trimap needs 0 <= thin < wide, 0 < spread and 0 < weak <= strong.")
     longer = max(mask.shape)
     away = edge_distance(mask)
