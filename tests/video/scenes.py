@@ -38,7 +38,7 @@ def person(
     top = (shape[0] - side) // 2
     for index in range(count):
         left = round(start + step * index)
-        rgb, visible = ground.copy(), slice(max(0, left), min(shape[1], max(0, left + side)))
+        rgb, visible = ground.copy(), slice(min(shape[1], max(0, left)), min(shape[1], max(0, left + side)))
         rgb[top : top + side, visible] = body[:, visible.start - left : visible.stop - left]
         masks[index, top : top + side, visible] = True
         frames.append(frame(index, rgb))

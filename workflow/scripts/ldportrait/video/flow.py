@@ -16,6 +16,7 @@ SMALLEST = 64  # sides below this are padded: OpenCV's search reads past the end
 KEPT = 64  # flows in memory
 # Sundaram et al. (ECCV 2010), eq. 5: how far there and back may miss, of the squared lengths, and in square pixels
 RELATIVE, ABSOLUTE = 0.01, 0.5
+COLOUR = 20  # levels, of 255: pixels that differ by so much hardly show the same
 
 
 class Flows:
@@ -114,8 +115,21 @@ def trusted(forward: np.ndarray, backward: np.ndarray) -> np.ndarray:
     |f(p) + b(p + f(p))|² ≤ 0.01 (|f(p)|² + |b(p + f(p))|²) + 0.5 (Sundaram et al. 2010, eq. 5). What is hidden in b
     fails, and so does what was matched wrongly.
     """
-    height, width = forward.shape[:2]
-    at, back = targets(forward), warp(backward, forward)
-    inside = (at >= 0).all(-1) & (at[..., 0] <= width - 1) & (at[..., 1] <= height - 1)
+    back = warp(backward, forward)
     missed = np.square(forward + back).sum(-1)
-    return inside & (missed <= RELATIVE * (np.square(forward).sum(-1) + np.square(back).sum(-1)) + ABSOLUTE)
+    return inside(forward) & (missed <= RELATIVE * (np.square(forward).sum(-1) + np.square(back).sum(-1)) + ABSOLUTE)
+
+
+def inside(flow: np.ndarray) -> np.ndarray:
+    """Where a flow ends inside the picture, (H, W) bool."""
+    at = targets(flow)
+    return (at >= 0).all(-1) & (at[..., 0] <= flow.shape[1] - 1) & (at[..., 1] <= flow.shape[0] - 1)
+
+
+def agreement(picture: np.ndarray, warped: np.ndarray) -> np.ndarray:
+    """How far a picture and what was warped to it show the same, (H, W) float32 in [0, 1], both (H, W, 3) uint8.
+
+    exp(-(d / COLOUR)²), d being the largest difference of a channel.
+    """
+    difference = cv2.absdiff(picture, warped).max(axis=2).astype(np.float32)
+    return np.exp(-np.square(difference / COLOUR))
