@@ -238,7 +238,7 @@ def test_segments_that_do_not_fit_are_refused(place, tmp_path):
     few = given_segments(tmp_path / "few", "a", alphas[:4])
     other = given_segments(tmp_path / "other", "a", [alpha[:-1] for alpha in alphas])
     for segments in (few, other):
-        with pytest.raises(ValueError, match="segment it again"):
+        with pytest.raises(ValueError, match=r"segment .* again"):
             video(place / "a.mp4", tmp_path / "a.mov", model=place / "small-trimap", segments=segments)
     assert not (tmp_path / "a.mov").exists()
     fitting = given_segments(tmp_path / "fitting", "a", alphas)
