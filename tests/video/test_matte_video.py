@@ -275,7 +275,8 @@ def test_a_mistake_is_refused(place, tmp_path, options, words):
 # not ru_maxrss, which begins with the most that the parent, all these tests, has held
 MEASURE = (
     "import re, sys; from pathlib import Path; import matte_pictures; "
-    "matte_pictures.main(*map(Path, sys.argv[1:3]), model=Path(sys.argv[3]), coarse=Path(sys.argv[4]), output='alpha', threads=1); "
+    "source, target, model, coarse = map(Path, sys.argv[1:]); "
+    "matte_pictures.main(source, target, model=model, coarse=coarse, output='alpha', threads=1); "
     r"print(re.search(r'VmHWM:\s+(\d+) kB', Path('/proc/self/status').read_text())[1])"
 )
 
