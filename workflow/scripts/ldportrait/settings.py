@@ -8,6 +8,7 @@ import ast
 import difflib
 import functools
 import hashlib
+import json
 import math
 import re
 import shlex
@@ -128,6 +129,28 @@ def cross_check(config: Mapping) -> None:
             raise ValueError(f"benchmark.names lists {name}, so benchmark.roots.{name} must name its folder.")
     if 100 not in compare["fractions"]:
         raise ValueError("compare.fractions must contain 100, the whole data set.")
+    if config["video"]["benchmarks"]:
+        _cross_check_video(config)
+
+
+def _cross_check_video(config: Mapping) -> None:
+    """Refuse benchmarks without a folder, and models that do not do what they are named for."""
+    video = config["video"]
+    for name in video["benchmarks"]:
+        if not name.startswith("bank-") and name not in video["roots"]:
+            raise ValueError(f"video.benchmarks lists {name}, so video.roots.{name} must name its folder.")
+    for key, needs_trimap in [("model", True), ("free", False)]:
+        if video[key] is None:
+            continue
+        network = json.loads(Path(video[key], "model.json").read_text(encoding="utf-8")).get("model")
+        if (network in TRIMAP_BASED) != needs_trimap:
+            wanted = "a model that needs a trimap" if needs_trimap else "one that needs no trimap"
+            raise ValueError(f"video.{key} must name {wanted}, which {network} in {video[key]} is not.")
+    if video["model"] is None and video_training(config) is None:
+        raise ValueError(
+            "No network of compare.model and compare.others needs a trimap; name a folder with such a model in "
+            "video.model, or leave video out by an empty list in video.benchmarks."
+        )
 
 
 def _files(config: Mapping) -> Iterator[tuple[str, str]]:
@@ -154,6 +177,14 @@ def _files(config: Mapping) -> Iterator[tuple[str, str]]:
     for name in config["benchmark"]["names"]:
         if name in config["benchmark"]["roots"]:
             yield f"benchmark.roots.{name}", config["benchmark"]["roots"][name]
+    video = config["video"]
+    if video["benchmarks"]:
+        yield "video.free", f"{video['free']}/model.json"
+        if video["model"]:
+            yield "video.model", f"{video['model']}/model.json"
+    for name in video["benchmarks"]:
+        if name in video["roots"]:
+            yield f"video.roots.{name}", video["roots"][name]
     for section, key in [("paths", "mirror"), ("screen", "review"), ("train", "backgrounds")]:
         if config[section][key]:
             yield f"{section}.{key}", config[section][key]
@@ -267,6 +298,38 @@ def trainings(config: Mapping) -> list[Training]:
     }
     wanted |= {Training(other, compare["capacity_variant"], 100, seeds[0]) for other in compare["others"]}
     return sorted(wanted)
+
+
+TRIMAP_BASED = ("small-trimap", "vitmatte-s", "vitmatte-b")  # of ldportrait.models, whose import is heavy
+# How each way to matte a clip calls matte_video; that of `mask` are the masks of segment_video.
+VIDEO_METHODS = {
+    "frames": "--trimaps none --no-smooth",
+    "unsmoothed": "--trimaps evidence --no-smooth",
+    "ours": "--trimaps evidence --smooth",
+    "truth": "--trimaps truth --smooth",
+}
+
+
+def video_training(config: Mapping) -> Training | None:
+    """The trimap-based model of the run's own that mattes clips; None where no network compared is one."""
+    compare = config["compare"]
+    for model in [compare["model"], *compare["others"]]:
+        if model in TRIMAP_BASED:
+            return Training(model, compare["capacity_variant"], 100, compare["seeds"][0])
+    return None
+
+
+def video_methods(config: Mapping) -> list[str]:
+    """The ways to matte a clip that a run compares, in the order of tables."""
+    chosen = {"frames", "ours", *config["video"]["others"]}
+    return [name for name in ("frames", "mask", "unsmoothed", "ours", "truth") if name in chosen]
+
+
+def matte_video_options(config: Mapping, method: str) -> str:
+    """How a way to matte a clip calls matte_video."""
+    how = VIDEO_METHODS[method]
+    smoothing = {key: config["video"][key] for key in ("strength", "neighbours")}
+    return how if how.endswith("--no-smooth") else f"{how} {options(smoothing)}"
 
 
 def train_options(config: Mapping, model: str) -> str:
