@@ -324,7 +324,7 @@ def test_a_trimap_based_model_does_not_segment(tmp_path):
 
 
 def test_the_ways_to_matte_clips():
-    assert settings.video_methods(complete()) == list(scores.METHODS)
+    assert settings.video_methods(complete()) == list(settings.VIDEO_ORDER) == list(scores.METHODS)
     config = complete(video={"others": ["truth"], "strength": 2})
     assert settings.video_methods(config) == ["frames", "ours", "truth"]
     assert settings.matte_video_options(config, "frames") == "--trimaps none --no-smooth"

@@ -67,7 +67,7 @@ rule segment_video:
 rule matte_video:
     input:
         script=f"{SCRIPTS}/matte_video.py",
-        model=lambda wildcards: FREE if wildcards.method == "frames" else trimap_based(),
+        model=lambda wildcards: FREE if wildcards.method.startswith("frames") else trimap_based(),
         segments=lambda wildcards: segments_of(wildcards.method),
         root=lambda wildcards: benchmark_place(wildcards.benchmark),
     output:
@@ -126,7 +126,9 @@ rule plot_video:
     input:
         script=f"{SCRIPTS}/plot_video.py",
         scores=VIDEO_SCORES,
-        mattes=expand(f"{R}/video/{benchmark}/{{method}}/mattes.parquet", benchmark=CLIPS[-1:], method=["frames", "ours"]),
+        mattes=expand(
+            f"{R}/video/{benchmark}/{{method}}/mattes.parquet", benchmark=CLIPS[-1:], method=["frames", "ours"]
+        ),
         root=benchmark_place(CLIPS[-1]) if CLIPS else [],
     output:
         strip_pdf=f"{R}/figures/video_strip.pdf",

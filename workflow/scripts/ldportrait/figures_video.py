@@ -14,8 +14,20 @@ from PIL import Image, ImageDraw, ImageFont
 from ldportrait import images, pictures, scores, shards
 from ldportrait.figures import GREY, INK, TEXT, _panels, matrix, message, styled
 
-COLOURS = {"frames": "#d55e00", "mask": "#009e73", "unsmoothed": "#56b4e9", "ours": "#0072b2", "truth": "#3a3a3a"}
-STYLES = {"mask": (0, (1, 1)), "unsmoothed": (0, (4, 1.5)), "truth": (0, (5, 1, 1, 1))}
+COLOURS = {
+    "frames": "#d55e00",
+    "frames-smoothed": "#e69f00",
+    "mask": "#009e73",
+    "unsmoothed": "#56b4e9",
+    "ours": "#0072b2",
+    "truth": "#3a3a3a",
+}
+STYLES = {
+    "frames-smoothed": (0, (4, 1.5)),
+    "mask": (0, (1, 1)),
+    "unsmoothed": (0, (4, 1.5)),
+    "truth": (0, (5, 1, 1, 1)),
+}
 BANDS = ("frames", "ours")  # of the others, bands would hide each other
 TOO_MUCH, TOO_LITTLE = (213, 94, 0), (0, 114, 178)  # alpha above the true one and below it, where the error is full
 ERROR_GAIN = 3

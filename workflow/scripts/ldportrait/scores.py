@@ -332,7 +332,7 @@ VIDEO_METRICS = {
     "dtssd": Metric("dtSSD", "×10²", 100),
     "messddt": Metric("MESSDdt", "×10⁴", 10_000),
 }
-METHODS = ("frames", "mask", "unsmoothed", "ours", "truth")  # in the order of all figures and tables
+METHODS = ("frames", "frames-smoothed", "mask", "unsmoothed", "ours", "truth")  # in the order of all figures and tables
 
 
 def read_video(paths: Iterable[Path]) -> pd.DataFrame:

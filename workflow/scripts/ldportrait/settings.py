@@ -301,9 +301,11 @@ def trainings(config: Mapping) -> list[Training]:
 
 
 TRIMAP_BASED = ("small-trimap", "vitmatte-s", "vitmatte-b")  # of ldportrait.models, whose import is heavy
+VIDEO_ORDER = ("frames", "frames-smoothed", "mask", "unsmoothed", "ours", "truth")
 # How each way to matte a clip calls matte_video; that of `mask` are the masks of segment_video.
 VIDEO_METHODS = {
     "frames": "--trimaps none --no-smooth",
+    "frames-smoothed": "--trimaps none --smooth",
     "unsmoothed": "--trimaps evidence --no-smooth",
     "ours": "--trimaps evidence --smooth",
     "truth": "--trimaps truth --smooth",
@@ -322,7 +324,7 @@ def video_training(config: Mapping) -> Training | None:
 def video_methods(config: Mapping) -> list[str]:
     """The ways to matte a clip that a run compares, in the order of tables."""
     chosen = {"frames", "ours", *config["video"]["others"]}
-    return [name for name in ("frames", "mask", "unsmoothed", "ours", "truth") if name in chosen]
+    return [name for name in VIDEO_ORDER if name in chosen]
 
 
 def matte_video_options(config: Mapping, method: str) -> str:

@@ -10,9 +10,10 @@ COMPARED = ("mad", "dtssd")  # in these
 BOUND = "truth"  # no rival, since it knows the true alpha
 WORDS = {
     "frames": "the trimap-free model frame by frame",
+    "frames-smoothed": "that, smoothed over time as ours",
     "mask": "the segmentation's mask itself",
     "unsmoothed": "segmentation, trimap and the trimap-based model",
-    "ours": "that, smoothed over time within the unknown region",
+    "ours": "unsmoothed, smoothed over time within the unknown region",
     "truth": "ours with trimaps of the true alpha, no rival but an upper bound",
 }
 
