@@ -115,6 +115,11 @@ def test_a_mistake_is_one_sentence_with_its_key(given, sentence):
         ({"video": {"free": "nowhere"}}, ["video.free", "nowhere/model.json"]),
         ({"video": {"model": "nowhere"}}, ["video.model", "nowhere/model.json"]),
         ({"video": {"model": "resources/models/portrait"}}, ["video.model", "needs a trimap", "portrait"]),
+        ({"video": {"segmenter": "sam2"}}, ["video.segmenter", "video.weights"]),
+        ({"video": {"segmenter": "sam2", "weights": "nowhere"}}, ["video.weights", "nowhere/model.safetensors"]),
+        ({"video": {"segmenter": "sam2", "weights": "resources/models/portrait"}}, ["video.sha256"]),
+        ({"video": {"segmenter": "masks"}}, ["video.segmenter", "video.masks"]),
+        ({"video": {"segmenter": "masks", "masks": "nowhere"}}, ["video.masks", "nowhere/bank-clips"]),
         ({"compare": {"model": "modnet", "others": []}}, ["compare.model", "video.model", "video.benchmarks"]),
     ],
 )
@@ -330,3 +335,13 @@ def test_the_ways_to_matte_clips():
     assert settings.matte_video_options(config, "frames") == "--trimaps none --no-smooth"
     assert settings.matte_video_options(config, "ours") == "--trimaps evidence --smooth --neighbours 3 --strength 2"
     assert {*settings.VIDEO_METHODS, "mask"} == set(scores.METHODS)
+
+
+def test_what_segmenting_takes():
+    assert settings.segment_video_options(complete()) == "--segmenter frames"
+    assert settings.segmenter_files(complete(), "crgnn") == {"weights": [], "masks": []}
+    sam2 = complete(video={"segmenter": "sam2", "weights": "here", "sha256": "ab", "masks": "there"})
+    assert settings.segment_video_options(sam2) == "--segmenter sam2 --sha256 ab"
+    assert settings.segmenter_files(sam2, "crgnn") == {"weights": ["here/model.safetensors"], "masks": []}
+    given = complete(video={"segmenter": "masks", "masks": "there"})
+    assert settings.segmenter_files(given, "crgnn") == {"weights": [], "masks": ["there/crgnn"]}

@@ -40,6 +40,8 @@ rule segment_video:
     input:
         script=f"{SCRIPTS}/segment_video.py",
         model=FREE,
+        weights=lambda wildcards: settings.segmenter_files(config, wildcards.benchmark)["weights"],
+        masks=lambda wildcards: ancient(settings.segmenter_files(config, wildcards.benchmark)["masks"]),
         root=lambda wildcards: benchmark_place(wildcards.benchmark),
     output:
         table=ensure(f"{R}/video/{{benchmark}}/segments/segments.parquet", non_empty=True),
@@ -57,10 +59,13 @@ rule segment_video:
     params:
         library=library("segment_video"),
         limit=config["video"]["limit"],
+        how=settings.segment_video_options(config),
     shell:
         'root={input.root:q}; [[ -d $root ]] || root=$(dirname "$root"); '
+        "weights={input.weights:q}; masks={input.masks:q}; "
         "python {input.script} --benchmark {wildcards.benchmark} $(dirname {output.table:q}) "
-        '--root "$root" --limit {params.limit} --segmenter frames --model $(dirname {input.model[0]:q}) '
+        '--root "$root" --limit {params.limit} {params.how} --model $(dirname {input.model[0]:q}) '
+        '${{weights:+--weights "$(dirname "$weights")"}} ${{masks:+--masks "$masks"}} '
         "--gpus {resources.gpu} --threads {threads} > {log:q} 2>&1"
 
 

@@ -146,6 +146,9 @@ def _cross_check_video(config: Mapping) -> None:
         if (network in TRIMAP_BASED) != needs_trimap:
             wanted = "a model that needs a trimap" if needs_trimap else "one that needs no trimap"
             raise ValueError(f"video.{key} must name {wanted}, which {network} in {video[key]} is not.")
+    for segmenter, key in [("masks", "masks"), ("sam2", "weights"), ("sam2", "sha256")]:
+        if video["segmenter"] == segmenter and not video[key]:
+            raise ValueError(f"video.segmenter is {segmenter}, so video.{key} must be given.")
     if video["model"] is None and video_training(config) is None:
         raise ValueError(
             "No network of compare.model and compare.others needs a trimap; name a folder with such a model in "
@@ -182,6 +185,11 @@ def _files(config: Mapping) -> Iterator[tuple[str, str]]:
         yield "video.free", f"{video['free']}/model.json"
         if video["model"]:
             yield "video.model", f"{video['model']}/model.json"
+        if video["segmenter"] == "sam2" and video["weights"]:
+            yield "video.weights", f"{video['weights']}/model.safetensors"
+        if video["segmenter"] == "masks" and video["masks"]:
+            for name in video["benchmarks"]:
+                yield "video.masks", f"{video['masks']}/{name}"
     for name in video["benchmarks"]:
         if name in video["roots"]:
             yield f"video.roots.{name}", video["roots"][name]
@@ -325,6 +333,22 @@ def video_methods(config: Mapping) -> list[str]:
     """The ways to matte a clip that a run compares, in the order of tables."""
     chosen = {"frames", "ours", *config["video"]["others"]}
     return [name for name in VIDEO_ORDER if name in chosen]
+
+
+def segment_video_options(config: Mapping) -> str:
+    """How segment_video is called, but for the files that it takes; a rule passes these by other ways."""
+    video = config["video"]
+    sure = {"sha256": video["sha256"]} if video["segmenter"] == "sam2" else {}
+    return options({"segmenter": video["segmenter"]} | sure)
+
+
+def segmenter_files(config: Mapping, benchmark: str) -> dict[str, list[str]]:
+    """The weights and the folder of masks that segmenting needs, as lists of one or none."""
+    video = config["video"]
+    return {
+        "weights": [f"{video['weights']}/model.safetensors"] if video["segmenter"] == "sam2" else [],
+        "masks": [f"{video['masks']}/{benchmark}"] if video["segmenter"] == "masks" else [],
+    }
 
 
 def matte_video_options(config: Mapping, method: str) -> str:
