@@ -145,7 +145,7 @@ def test_the_sets_above_name_all_rules():
         ({"figures": {"rows": 3}}, {"plot_refinement", "plot_qualitative", "build_gallery"}),
         ({"video": {"strength": 2}}, {"matte_video", *CLIPS}),
         ({"video": {"limit": 1}}, {"segment_video", "matte_video", *CLIPS}),
-        ({"video": {"others": ["truth"]}}, {"plot_video", "tabulate_video", "build_gallery"}),
+        ({"video": {"others": ["mask"]}}, CLIPS),
         ({"video": {"benchmarks": []}}, {"build_gallery"}),
         ({"plan": {"acceptance": 0.5}}, set()),
         ({"train": {"threads": 2}}, set()),
@@ -240,7 +240,7 @@ def test_clips_are_matted_by_a_model_that_is_named(project):
     write(project, video={"model": "mine"})
     jobs = dry_run(project)
     assert set(jobs) == {"matte_video", *CLIPS}
-    assert jobs["matte_video"] == 2 * 3  # unsmoothed, ours and truth on both benchmarks
+    assert jobs["matte_video"] == 2  # ours on both benchmarks
 
 
 def test_another_benchmark_of_clips_is_segmented_and_matted(project):
@@ -248,7 +248,7 @@ def test_another_benchmark_of_clips_is_segmented_and_matted(project):
     names = ["bank-clips", "bank-clips-moving", "crgnn"]
     write(project, video={"benchmarks": names, "roots": {"crgnn": "clips"}})
     jobs = dry_run(project)
-    assert jobs == {"segment_video": 1, "matte_video": 5, "score_video": 6} | dict.fromkeys(CLIPS - {"score_video"}, 1)
+    assert jobs == {"segment_video": 1, "matte_video": 2, "score_video": 2} | dict.fromkeys(CLIPS - {"score_video"}, 1)
 
 
 def test_another_place_for_the_same_results_reruns_nothing(project):

@@ -329,9 +329,10 @@ def test_a_trimap_based_model_does_not_segment(tmp_path):
 
 
 def test_the_ways_to_matte_clips():
-    assert settings.video_methods(complete()) == list(settings.VIDEO_ORDER) == list(scores.METHODS)
+    assert settings.video_methods(complete(), "bank-clips") == list(settings.VIDEO_ORDER) == list(scores.METHODS)
     config = complete(video={"others": ["truth"], "strength": 2})
-    assert settings.video_methods(config) == ["frames", "ours", "truth"]
+    assert settings.video_methods(config, "bank-clips") == ["frames", "ours", "truth"]
+    assert settings.video_methods(config, "crgnn") == ["frames", "ours"]  # it has no true alpha of every frame
     assert settings.matte_video_options(config, "frames") == "--trimaps none --no-smooth"
     assert settings.matte_video_options(config, "ours") == "--trimaps evidence --smooth --neighbours 3 --strength 2"
     assert {*settings.VIDEO_METHODS, "mask"} == set(scores.METHODS)

@@ -14,8 +14,9 @@ OUTPUTS
 """
 
 CLIPS = config["video"]["benchmarks"]
-METHODS = settings.video_methods(config)
-VIDEO_SCORES = expand(f"{R}/scores/video/{{benchmark}}/{{method}}.parquet", benchmark=CLIPS, method=METHODS)
+VIDEO_SCORES = [
+    f"{R}/scores/video/{name}/{method}.parquet" for name in CLIPS for method in settings.video_methods(config, name)
+]
 FREE = [f"{config['video']['free']}/{name}" for name in ("model.json", "model.safetensors")]
 VIDEO_FIGURES = [f"{R}/figures/video_{name}" for name in ("strip.png", "dtssd.png", "preview.webp")] if CLIPS else []
 VIDEO_TABLES = [f"{R}/tables/video.md"] if CLIPS else []

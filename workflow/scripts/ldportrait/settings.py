@@ -309,6 +309,7 @@ def trainings(config: Mapping) -> list[Training]:
 
 
 TRIMAP_BASED = ("small-trimap", "vitmatte-s", "vitmatte-b")  # of ldportrait.models, whose import is heavy
+PARTLY_TRUE = ("crgnn",)  # benchmarks without a true alpha of every frame, of which no trimaps can be made
 VIDEO_ORDER = ("frames", "frames-smoothed", "mask", "unsmoothed", "ours", "truth")
 # How each way to matte a clip calls matte_video; that of `mask` are the masks of segment_video.
 VIDEO_METHODS = {
@@ -329,9 +330,11 @@ def video_training(config: Mapping) -> Training | None:
     return None
 
 
-def video_methods(config: Mapping) -> list[str]:
-    """The ways to matte a clip that a run compares, in the order of tables."""
+def video_methods(config: Mapping, benchmark: str) -> list[str]:
+    """The ways to matte a benchmark's clips that a run compares, in the order of tables."""
     chosen = {"frames", "ours", *config["video"]["others"]}
+    if benchmark in PARTLY_TRUE:
+        chosen.discard("truth")
     return [name for name in VIDEO_ORDER if name in chosen]
 
 
