@@ -150,6 +150,8 @@ def test_dtssd_over_time_is_the_mean_over_clips():
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["frames", "mask"]
     assert len(figure.axes[0].collections) == 1  # a band of frames alone
     np.testing.assert_allclose(mask.get_ydata(), 2)
+    three = [table.assign(benchmark=f"b{number}") for number in range(3)]
+    assert [axes.get_title(loc="left") for axes in figures_video.dtssd(pd.concat(three)).axes] == ["b0", "b1", "b2", ""]
     assert figures_video.dtssd(table[table.metric == "mad"]).texts
 
 
@@ -174,6 +176,10 @@ def test_a_preview_loops(tmp_path):
             assert found.info["duration"] == 100
     np.testing.assert_allclose(values, [0, 100, 200], atol=3)
     assert [path.name for path in tmp_path.iterdir()] == ["p.webp"]
+
+
+def test_clips_are_counted():
+    assert scores.clip_counts({"a": 6, "b": 1}) == "6 clips of a and 1 clip of b"
 
 
 def test_the_clip_shown_is_the_median_one():

@@ -8,6 +8,7 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont
 
@@ -81,27 +82,37 @@ def dtssd(table: pd.DataFrame, note: str = "") -> Figure:
     if table.empty:
         return message("There is no dtSSD to show.", TEXT)
     names = list(dict.fromkeys(table.benchmark))
-    clips = " and ".join(
-        f"{part['item'].nunique()} clips of {name}" for name, part in table.groupby("benchmark", sort=False)
+    clips = {name: part["item"].nunique() for name, part in table.groupby("benchmark", sort=False)}
+    caption = (
+        f"Lines: means over {scores.clip_counts(clips)}; bands of {' and '.join(BANDS)}: 95 % bootstrap intervals "
     )
-    caption = f"Lines: means over {clips}; bands of {' and '.join(BANDS)}: 95 % bootstrap intervals over the clips."
-    figure, panels = _panels(TEXT, 2.1, 1, len(names), f"{caption} {note}".strip(), sharey=True)
-    for axes, name in zip(panels[0], names, strict=True):
+    caption += "over the clips."
+    columns = min(2, len(names))
+    rows = -(-len(names) // columns)
+    figure, panels = _panels(TEXT, 2.1 * rows, rows, columns, f"{caption} {note}".strip(), sharey=True)
+    for number, axes in enumerate(panels.flat):
+        if number >= len(names):
+            axes.axis("off")
+            continue
+        name = names[number]
         for method in scores.in_method_order(table.method):
-            rows = table[(table.benchmark == name) & (table.method == method)]
-            if not rows.empty:
-                _over_time(axes, rows, method)
+            own = table[(table.benchmark == name) & (table.method == method)]
+            if not own.empty:
+                _over_time(axes, own, method)
         axes.set_title(name)
         axes.set_xlabel("frame")
         axes.grid(axis="y")
         axes.set_ylim(bottom=0)
-    panels[0, 0].set_ylabel(scores.VIDEO_METRICS["dtssd"].title)
-    labels = {label: line for axes in panels[0] for line, label in zip(*axes.get_legend_handles_labels(), strict=True)}
+        if number % columns == 0:
+            axes.set_ylabel(scores.VIDEO_METRICS["dtssd"].title)
+    labels = {
+        label: line for axes in panels.flat for line, label in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
     figure.legend(labels.values(), labels, loc="outside right center")
     return figure
 
 
-def _over_time(axes: matplotlib.axes.Axes, rows: pd.DataFrame, method: str) -> None:
+def _over_time(axes: Axes, rows: pd.DataFrame, method: str) -> None:
     wide = rows.pivot(index="frame", columns="item", values="value").sort_index() * scores.VIDEO_METRICS["dtssd"].factor
     colour, style = COLOURS.get(method, GREY), STYLES.get(method, "-")
     axes.plot(wide.index, wide.mean(axis="columns"), color=colour, linestyle=style, label=method)

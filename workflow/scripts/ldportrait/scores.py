@@ -368,3 +368,8 @@ def by_clip(table: pd.DataFrame, benchmark: str, metric: str) -> pd.DataFrame:
 def in_method_order(names: Iterable[str]) -> list[str]:
     """Sort ways to matte a clip as all figures and tables show them; unknown ones come last."""
     return sorted(set(names), key=lambda name: (METHODS.index(name) if name in METHODS else len(METHODS), name))
+
+
+def clip_counts(counts: Mapping[str, int]) -> str:
+    """Say how many clips of each benchmark, as in `6 clips of bank-clips and 1 clip of crgnn`."""
+    return " and ".join(f"{count} clip{'s' if count != 1 else ''} of {name}" for name, count in counts.items())

@@ -76,9 +76,7 @@ def _gap(row: pd.Series, digits: int) -> str:
 
 
 def _words(numbers: pd.DataFrame, bold: bool) -> str:
-    clips = " and ".join(
-        f"{group.clips.max()} clips of {name}" for name, group in numbers.groupby("benchmark", sort=False)
-    )
+    clips = scores.clip_counts({name: group.clips.max() for name, group in numbers.groupby("benchmark", sort=False)})
     methods = [f"{name}: {WORDS[name]}" for name in scores.in_method_order(numbers.method) if name in WORDS]
     words = f"Mean ± half the 95 % bootstrap interval over {clips}, of each the mean over its frames; whole picture."
     words += f" {'; '.join(methods)}." if methods else ""
