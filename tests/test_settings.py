@@ -338,6 +338,13 @@ def test_the_ways_to_matte_clips():
     assert {*settings.VIDEO_METHODS, "mask"} == set(scores.METHODS)
 
 
+def test_defaults_of_video_are_those_of_its_commands():
+    properties = SCHEMA["properties"]["video"]["properties"]
+    for command, keys in [("matte_video", ("strength", "neighbours")), ("segment_video", ("segmenter", "sha256"))]:
+        parameters = inspect.signature(importlib.import_module(command).main).parameters
+        assert {key: parameters[key].default for key in keys} == {key: properties[key]["default"] for key in keys}
+
+
 def test_what_segmenting_takes():
     assert settings.segment_video_options(complete()) == "--segmenter frames"
     assert settings.segmenter_files(complete(), "crgnn") == {"weights": [], "masks": []}

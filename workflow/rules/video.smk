@@ -133,7 +133,7 @@ rule plot_video:
         script=f"{SCRIPTS}/plot_video.py",
         scores=VIDEO_SCORES,
         mattes=expand(
-            f"{R}/video/{benchmark}/{{method}}/mattes.parquet", benchmark=CLIPS[-1:], method=["frames", "ours"]
+            f"{R}/video/{{benchmark}}/{{method}}/mattes.parquet", benchmark=CLIPS[-1:], method=["frames", "ours"]
         ),
         root=benchmark_place(CLIPS[-1]) if CLIPS else [],
     output:
