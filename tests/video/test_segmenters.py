@@ -66,7 +66,7 @@ def test_the_two_first_and_last_frames_are_voted_on_too():
 
 @pytest.mark.parametrize("step", [2, 8])
 def test_motion_is_not_voted_away(step):
-    """Without flow the votes of 3 frames to either side would keep the old places: the square moves 24 pixels in 3."""
+    """Without flow the votes of frames to either side would keep the old places: the square moves 32 pixels in 4."""
     frames, masks = scenes.person(8, start=8, step=step)
     for result, mask in zip(segment(frames, masks), masks, strict=True):
         assert iou(result.mask, mask) > 0.95
@@ -200,8 +200,26 @@ def test_leaving_and_entering_in_a_scene():
     assert abs(max(happened) - gone[-1] - 1) <= 1
 
 
+def test_who_votes():
+    windows = [(own, sorted(others)) for own, others in segmenters._windows(range(12), [1, 2, 4])]
+    assert [own for own, _ in windows] == list(range(12))
+    assert windows[0][1] == [1, 2, 4]
+    assert windows[5][1] == [1, 3, 4, 6, 7, 9]
+    assert windows[11][1] == [7, 9, 10]
+    assert list(segmenters._windows(range(2), [])) == [(0, []), (1, [])]
+    assert list(segmenters._windows(range(2), [1, 2, 4])) == [(0, [1]), (1, [0])]
+
+
+def test_a_fault_of_two_frames_is_outvoted_by_frames_farther_away():
+    frames, masks = scenes.person(12, step=1)
+    alphas = masks.copy()
+    alphas[5:7, 40:56, 36:52] = False
+    for result in segment(frames, alphas)[5:7]:
+        assert result.mask[42:54, 38:50].all()
+
+
 def test_few_frames_are_in_memory():
-    """The network is asked no more than `neighbours` frames ahead of what is given back."""
+    """The network is asked no more than the 4 frames ahead of what is given back that may vote."""
     frames, masks = scenes.person(12)
     asked = []
     predict = predictor(frames, masks)
@@ -210,8 +228,8 @@ def test_few_frames_are_in_memory():
         asked.append(1)
         return predict(image, trimap)
 
-    for count, _ in enumerate(segmenters.frames(iter(frames), counting, 512, neighbours=2), 1):
-        assert len(asked) <= count + 2
+    for count, _ in enumerate(segmenters.frames(iter(frames), counting, 512, neighbours=3), 1):
+        assert len(asked) <= count + 4
 
 
 def save(folder, masks):

@@ -57,7 +57,9 @@ def main(
         "resources/models/portrait"
     ),
     side: Annotated[int | None, typer.Option(min=1, help="Longer side of what that model is shown.")] = None,
-    neighbours: Annotated[int, typer.Option(min=0, help="For frames: how many to either side vote.")] = 3,
+    neighbours: Annotated[
+        int, typer.Option(min=0, help="For frames: how many to either side vote (1, 2, 4 … away).")
+    ] = 3,
     masks: Annotated[
         Path | None,
         typer.Option(
@@ -99,8 +101,18 @@ def main(
         segment = by_sam2(weights, sha256, mask, box, tuple(point), (model, side), gpus, threads)
     else:
         segment = by_frames(model, side, neighbours, gpus, threads)
+    check_apart(output, sources, [path for path in (*paths[:-1], masks, mask) if path is not None])
     count = write(sources, segment, output)
     typer.echo(f"{output}: {count} frames of {len(sources)} clips")
+
+
+def check_apart(output: Path, sources: list[Source], inputs: list[Path]) -> None:
+    """Raise ValueError for an input that lies where the output is written, and would be removed first."""
+    for source in sources:
+        place = (output / source.item).resolve()
+        for path in inputs:
+            if place in (path.resolve(), *path.resolve().parents):
+                raise ValueError(f"{path} lies where the output is written; name another output's folder.")
 
 
 def of_clip(path: Path) -> Source:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from transformers import Sam2VideoModel
 
 TABLE = "segments.parquet"
-NEIGHBOURS = 3  # frames to either side that vote
+NEIGHBOURS = 3  # frames to either side that vote: 1, 2 and 4 away, so that a fault of some frames is outvoted
 UNSURE = 0.5  # how far to rely on a flow that is not trusted, but leads to the same colour
 ALONE = 0.25  # doubt of a pixel whose own frame alone is sure of it
 LARGE = 0.1  # of the largest part of the mask: another person is no smaller
@@ -74,16 +74,19 @@ class _Seen:
 def frames(pictures: Iterable[Frame], predict: Predictor, side: int, neighbours: int = NEIGHBOURS) -> Iterator[Segment]:
     """Segment by a trimap-free network that is shown each picture at `side`, and by votes of the frames around it.
 
-    Every frame within `neighbours` before and after is asked what it says of each pixel, at the place where optical
-    flow finds it; see `vote`. Parts of the mask that only one frame shows, or that lie apart, are removed.
+    The frames 1, 2, 4 … before and after, `neighbours` of them to either side, are asked what they say of each pixel,
+    at the place where optical flow finds it; see `vote`. Parts of the mask that only one frame shows, or that lie
+    apart, are removed.
     """
-    flows = Flows(kept=2 * neighbours * (neighbours + 1))
+    distances = [2**step for step in range(neighbours)]
+    flows = Flows(kept=2 * neighbours * (1 + max(distances, default=0)))
     seen = (_Seen(picture, matting.matte_whole(predict, picture.rgb, side)) for picture in pictures)
-    return watched(_voted(own, others, flows) for own, others in _windows(seen, neighbours))
+    return watched(_voted(own, others, flows) for own, others in _windows(seen, distances))
 
 
-def _windows(items: Iterable[_Seen], reach: int) -> Iterator[tuple[_Seen, list[_Seen]]]:
-    """Yield each item with those up to `reach` before and after it."""
+def _windows(items: Iterable[_Seen], distances: list[int]) -> Iterator[tuple[_Seen, list[_Seen]]]:
+    """Yield each item with those so far before and after it."""
+    reach = max(distances, default=0)
     before: deque[_Seen] = deque(maxlen=reach)
     ahead: deque[_Seen] = deque()
     for item in itertools.chain(items, itertools.repeat(None, reach)):
@@ -91,7 +94,8 @@ def _windows(items: Iterable[_Seen], reach: int) -> Iterator[tuple[_Seen, list[_
             ahead.append(item)
         if ahead and (item is None or len(ahead) > reach):
             own = ahead.popleft()
-            yield own, [*before, *ahead]
+            earlier = [before[-distance] for distance in distances if distance <= len(before)]
+            yield own, earlier + [ahead[distance - 1] for distance in distances if distance <= len(ahead)]
             before.append(own)
 
 
