@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 TABLE = "segments.parquet"
 NEIGHBOURS = 3  # frames to either side that vote: 1, 2 and 4 away, so that a fault of some frames is outvoted
 UNSURE = 0.5  # how far to rely on a flow that is not trusted, but leads to the same colour
-ALONE = 0.25  # doubt of a pixel whose own frame alone is sure of it
+ALONE = 0.05  # doubt of a pixel whose own frame alone is sure of it; more puts plain clothes before hair
 LARGE = 0.1  # of the largest part of the mask: another person is no smaller
 NEAR = 0.01  # of the longer side: a lock of hair is no farther from the person
 LASTING = 0.1  # share of a part of the mask that some neighbouring frame must show as well
@@ -36,7 +36,7 @@ APART = 64 / 255  # the most that is doubted of a part that was removed
 PRESENT = 0.001  # share of the picture: less mask than that is nobody
 HIDDEN = 0.5  # of the usual mask: less than that, away from the sides, is a person behind something
 USUAL = 0.9  # how much of the usual mask's size is kept from frame to frame
-AHEAD = 16  # frames that wait for a mask that may be given soon
+AHEAD = 16  # frames that wait for a given mask that is near
 SPREAD, WIDEST = 0.2, 0.02  # of a carried mask's edge: pixels a frame, and share of the longer side at the most
 FADE = 0.99  # how much of the certainty of a carried mask is left after a frame; it tends to a half
 
@@ -249,14 +249,16 @@ def masks(pictures: Iterable[Frame], given: Mapping[int, Path]) -> Iterator[Segm
 
     To a frame comes the nearest given mask, if that of a later frame is given within AHEAD frames; else the latest one.
     What a person uncovers behind them stays in the mask, in doubt. Who leaves is lost and, should they come back, not
-    found: that takes a mask of a later frame. Raises
-    FileNotFoundError or ValueError, naming the file, for a mask that does not fit, and if the first frame has none.
+    found: that takes a mask of a later frame.
+
+    Raises FileNotFoundError or ValueError, naming the file, for a mask that does not fit, and if the first frame has
+    none.
     """
     return watched(_carried(pictures, given))
 
 
 def _carried(pictures: Iterable[Frame], given: Mapping[int, Path]) -> Iterator[Segment]:
-    flows, waiting = Flows(kept=4), deque()
+    flows, waiting = Flows(kept=4), []
     last: _Carried | None = None
     for frame in pictures:
         if frame.index in given:
@@ -269,8 +271,9 @@ def _carried(pictures: Iterable[Frame], given: Mapping[int, Path]) -> Iterator[S
             raise ValueError(f"Frame {frame.index}, the first one, needs a mask; masks are carried on from there.")
         last = last.step(frame, flows)
         waiting.append(last)
-        if len(waiting) > AHEAD:
-            yield waiting.popleft().segment()
+        if not any(index in given for index in range(frame.index + 1, frame.index + AHEAD + 1)):
+            yield from (carried.segment() for carried in waiting)
+            waiting.clear()
     yield from (carried.segment() for carried in waiting)
 
 
@@ -290,7 +293,7 @@ def read_mask(path: Path, shape: tuple[int, int]) -> np.ndarray:
     return np.where(matte > 127, np.uint8(255), np.uint8(0))
 
 
-def _from_nearest(waiting: Iterable[_Carried], later: _Carried, flows: Flows) -> Iterator[Segment]:
+def _from_nearest(waiting: list[_Carried], later: _Carried, flows: Flows) -> Iterator[Segment]:
     """The segments of frames on the way between two given masks, each from the nearer one."""
     closer = []
     for carried in reversed(waiting):
@@ -298,7 +301,7 @@ def _from_nearest(waiting: Iterable[_Carried], later: _Carried, flows: Flows) ->
             break
         later = later.step(carried.frame, flows)
         closer.append(later.segment())
-    yield from (carried.segment() for carried in list(waiting)[: len(waiting) - len(closer)])
+    yield from (carried.segment() for carried in waiting[: len(waiting) - len(closer)])
     yield from reversed(closer)
 
 
