@@ -241,7 +241,7 @@ def test_segments_that_do_not_fit_are_refused(place, tmp_path):
     few = given_segments(tmp_path / "few", "a", alphas[:4])
     other = given_segments(tmp_path / "other", "a", [alpha[:-1] for alpha in alphas])
     for segments in (few, other):
-        with pytest.raises(ValueError, match="segment it again"):
+        with pytest.raises(ValueError, match=r"segment .* again"):
             video(place / "a.mp4", tmp_path / "a.mov", model=place / "small-trimap", segments=segments)
     assert not (tmp_path / "a.mov").exists()
     fitting = given_segments(tmp_path / "fitting", "a", alphas)
@@ -277,7 +277,8 @@ def test_a_mistake_is_refused(place, tmp_path, options, words):
 # not ru_maxrss, which begins with the most that the parent, all these tests, has held
 MEASURE = (
     "import re, sys; from pathlib import Path; import matte_pictures; "
-    "matte_pictures.main(*map(Path, sys.argv[1:3]), model=Path(sys.argv[3]), coarse=Path(sys.argv[4]), threads=1); "
+    "source, target, model, coarse = map(Path, sys.argv[1:]); "
+    "matte_pictures.main(source, target, model=model, coarse=coarse, output='alpha', threads=1); "
     r"print(re.search(r'VmHWM:\s+(\d+) kB', Path('/proc/self/status').read_text())[1])"
 )
 

@@ -186,7 +186,7 @@ def test_clips_shorter_than_the_window(count):
     assert [matte.frame.index for matte in matting.smooth(mattes, neighbours=3)] == list(range(count))
 
 
-@pytest.mark.parametrize("options", [{"strength": -1}, {"neighbours": -1}, {"colour": 0}])
+@pytest.mark.parametrize("options", [{"strength": -1}, {"neighbours": -1}])
 def test_smoothing_that_cannot_be_is_refused(options):
     with pytest.raises(ValueError, match="Smoothing needs"):
         list(matting.smooth([], **options))

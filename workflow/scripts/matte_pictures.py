@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ldportrait import commands
+from ldportrait import commands, finishing
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,7 +24,6 @@ DEFAULT = Path("resources/models/portrait")
 FOR_VIDEO = Path("resources/models/trimap")  # where there is one: with trimaps from DEFAULT, steadier than that alone
 PICTURES = set(".jpg .jpeg .png .webp .bmp .tif .tiff .gif .avif .heic .heif".split())
 FORMATS = {"mov": ".mov", "webm": ".webm", "mp4": ".mp4", "png": ""}  # png is a folder of pictures
-OUTPUTS = ("rgba", "alpha", "composite")
 VIDEOS = set(".mp4 .mov .m4v .mkv .webm .avi .mpg .mpeg".split())
 
 
@@ -84,13 +83,15 @@ def main(
     """
     found = find(source, folder)
     single = len(found) == 1 and is_video(found[0]) and is_video(folder)
-    check(output, background, format, single)
+    finishing.check(output, background)
+    if single and format:
+        raise ValueError("The output's name says its format; leave out --format, or name a folder.")
     suffixes = {True: "" if single else video_suffix(output, format), False: ".png"}
     names = [Path(folder.name)] if single else targets(found, source, lambda path: suffixes[is_video(path)])
     folder = folder.parent if single else folder
     check_targets(found, names, folder)
     limit, options = round(largest * 1e6), (side, onnx, gpus, threads or os.cpu_count() or 1)
-    finish = finisher(output, background, limit)
+    finish = finishing.finisher(output, background, limit)
     works = {}
     if not all(map(is_video, found)):
         matte = matter(model or DEFAULT, coarse, trimap, *options, source)
@@ -123,16 +124,6 @@ def is_video(path: Path) -> bool:
     return path.suffix.lower() in VIDEOS
 
 
-def check(output: str, background: str | None, format: str | None, single: bool) -> None:
-    """Raise ValueError for options that do not fit together."""
-    if output not in OUTPUTS:
-        raise ValueError(f"--output is one of {', '.join(OUTPUTS)}, not {output}.")
-    if background is not None and output != "composite":
-        raise ValueError("--background is for --output composite.")
-    if single and format:
-        raise ValueError("The output's name says its format; leave out --format, or name a folder.")
-
-
 def video_suffix(output: str, format: str | None) -> str:
     """The suffix of a video's output, none for a folder. ValueError for an unknown format, or one without alpha."""
     format = format or ("mov" if output == "rgba" else "mp4")
@@ -141,13 +132,6 @@ def video_suffix(output: str, format: str | None) -> str:
     if (output, format) == ("rgba", "mp4"):
         raise ValueError("An mp4 cannot hold alpha; use --format mov (ProRes 4444), webm (VP9) or png.")
     return FORMATS[format]
-
-
-def finisher(output: str, background: str | None, limit: int) -> "Callable[[Photo, np.ndarray], np.ndarray]":
-    """Return what makes the output of a picture and its alpha; ValueError for a background that cannot be read."""
-    from ldportrait import finishing
-
-    return finishing.finisher(output, background or "white", limit)
 
 
 def matte_photo(path: Path, target: Path, limit: int, matte: "Matter", finish: "Finish") -> None:

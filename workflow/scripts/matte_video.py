@@ -3,7 +3,6 @@
 import hashlib
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ldportrait import commands
+from ldportrait import commands, finishing
 
 if TYPE_CHECKING:
     import numpy as np
@@ -77,6 +76,7 @@ def main(
     frame: what made it, its time in seconds, the share of its trimap that is unknown, its file and the file's SHA-256.
     """
     check(paths, benchmark, trimaps, smooth)
+    finishing.check(output, background)
     segment, matte = load(model, coarse, segments, trimaps, batch, gpus, threads)
     from ldportrait.video import cutouts
 
@@ -163,14 +163,12 @@ def matte_file(
     source: Path, target: Path, output: str, background: str | None, mattes: "Callable[..., Iterator[Matte]]"
 ) -> None:
     """Matte a video's file or a folder of frames to a file or a folder; say what could not be read."""
-    from ldportrait import finishing
     from ldportrait.video import cutouts, files
 
-    finishing.check(output, background)
     files.check_target(target, output == "rgba")
     if target.resolve() == source.resolve():
         raise ValueError(f"{target} would replace the video; choose another name for the output.")
-    finish = finishing.finisher(output, background or "white", LARGEST)
+    finish = finishing.finisher(output, background, LARGEST)
     clip = files.open_clip(source)
     item = source.resolve().stem if source.is_file() else source.resolve().name  # as segment_video has it
     count = cutouts.write(mattes(((frame, None) for frame in clip), item), clip, target, finish)
@@ -200,7 +198,8 @@ def matte_benchmark(
     rows = []
     with tqdm(desc=common["benchmark"], total=sum(map(module.frames, samples)), unit="frame", disable=None) as bar:
         for sample in samples:
-            scratch = Path(tempfile.mkdtemp(dir=output, prefix=f".{sample.item}-"))
+            scratch = output / f".{sample.item}.{os.getpid()}"
+            scratch.mkdir()
             try:
                 for matte in mattes(cutouts.clip_frames(module.load_clip(sample)), sample.item):
                     path = Path(sample.item, f"{matte.frame.index:06d}.png")

@@ -2,13 +2,12 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
-from PIL import ImageColor
+if TYPE_CHECKING:
+    import numpy as np
 
-from ldportrait import images, matting, photos, tiling
-from ldportrait.benchmarks import bank
-from ldportrait.photos import Photo
+    from ldportrait.photos import Photo
 
 OUTPUTS = ("rgba", "alpha", "composite")
 
@@ -21,8 +20,18 @@ def check(output: str, background: str | None) -> None:
         raise ValueError("--background is for --output composite.")
 
 
-def finisher(output: str, background: str, limit: int) -> Callable[[Photo, np.ndarray], np.ndarray]:
-    """Return what makes the output of a photo and its alpha; ValueError for a background that cannot be read."""
+def finisher(output: str, background: str | None, limit: int) -> "Callable[[Photo, np.ndarray], np.ndarray]":
+    """Return what makes the output of a photo, or frame, and its alpha; the background is white if it is not given.
+
+    ValueError for a background that cannot be read, or a picture of more than `limit` pixels.
+    """
+    import numpy as np
+    from PIL import ImageColor
+
+    from ldportrait import images, matting, photos, tiling
+    from ldportrait.benchmarks import bank
+
+    background = background or "white"
     if output == "alpha":
         return lambda photo, alpha: alpha
     if output == "rgba":
@@ -37,14 +46,14 @@ def finisher(output: str, background: str, limit: int) -> Callable[[Photo, np.nd
             except ValueError as error:
                 raise ValueError(f"--background {background} is no colour, no picture's file, and not blur.") from error
 
-    def behind(photo: Photo, alpha: np.ndarray) -> np.ndarray:
+    def behind(photo: "Photo", alpha: "np.ndarray") -> "np.ndarray":
         if picture is not None:
             return photos.in_colours_of(bank.cover(picture.rgb, alpha.shape), picture.profile, photo)
         if colour is not None:
             return np.broadcast_to(photos.in_colours_of(colour[None, None], None, photo), photo.rgb.shape)
         return matting.blurred(photo.rgb, alpha)
 
-    def composite(photo: Photo, alpha: np.ndarray) -> np.ndarray:
+    def composite(photo: "Photo", alpha: "np.ndarray") -> "np.ndarray":
         result, ground = matting.foreground(photo.rgb, alpha), behind(photo, alpha)
         for window, _ in tiling.windows(alpha.shape, matting.SIDE, 0, 0):  # in parts, to spare memory
             result[window] = images.composite(np.dstack([result[window], alpha[window]]), ground[window])

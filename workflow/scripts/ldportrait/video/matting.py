@@ -17,12 +17,11 @@ from ldportrait import matting
 from ldportrait.inference import Predictor, levels, thirds
 from ldportrait.trimaps import UNKNOWN
 from ldportrait.video.files import Frame
-from ldportrait.video.flow import Flows, targets
+from ldportrait.video.flow import Flows, agreement, targets
 
 BATCH = 4  # frames shown to the network at a time
 NEIGHBOURS = 3  # frames before and after that smooth one
 STRENGTH = 1.0  # weight of a neighbour whose motion and colour fit, beside 1 of the frame itself
-COLOUR = 30.0  # levels of 255 by which a followed colour may differ (the Gaussian's deviation, over three channels)
 
 # (B, H, W, 3) pictures and (B, H, W) trimaps of {0, 128, 255}, uint8, to alpha (B, H, W) float32
 BatchPredictor = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -124,25 +123,20 @@ def remembering(predict: Predictor, kept: int) -> Predictor:
 
 
 def smooth(
-    mattes: Iterable[Matte],
-    strength: float = STRENGTH,
-    neighbours: int = NEIGHBOURS,
-    colour: float = COLOUR,
-    flows: Flows | None = None,
+    mattes: Iterable[Matte], strength: float = STRENGTH, neighbours: int = NEIGHBOURS, flows: Flows | None = None
 ) -> Iterator[Matte]:
     """Smooth alpha over time where the trimap is unknown; elsewhere it stays as it is, bit for bit.
 
     At an unknown pixel p of frame t alpha becomes the mean of a_t(p), with weight 1, and of a_s(p + v) for the frames s
-    up to `neighbours` before and after, v being the optical flow from t to s, each with weight
+    up to `neighbours` before and after, v being the optical flow from t to s, each with weight strength · T · C. T is 1
+    where the flow leads there and back, else 0 (`flow.trusted`); C says how far the colours I_t(p) and I_s(p + v) agree
+    (`flow.agreement`). So what was hidden, and what was followed wrongly and shows another colour, has no part in it.
 
-        strength · T · exp(-|I_t(p) - I_s(p + v)|² / (2 colour²)).
-
-    T is 1 where the flow leads there and back, else 0. So what was hidden, and what was followed wrongly and shows
-    another colour, has no part in it. Yields each frame once the `neighbours` after it are known. Raises ValueError
-    for a negative strength or number of neighbours, or a `colour` that is not positive.
+    Yields each frame once the `neighbours` after it are known. ValueError for a negative strength or number of
+    neighbours.
     """
-    if strength < 0 or neighbours < 0 or colour <= 0:
-        raise ValueError("Smoothing needs a strength and neighbours of at least 0, and a colour above 0.")
+    if strength < 0 or neighbours < 0:
+        raise ValueError("Smoothing needs a strength and neighbours of at least 0.")
     flows = flows or Flows()
     near: deque[Matte] = deque(maxlen=2 * neighbours + 1)
     waiting = 0  # of the latest frames, those that were not given yet
@@ -150,14 +144,14 @@ def smooth(
         near.append(matte_)
         waiting += 1
         if waiting > neighbours:
-            yield _smoothed(near, len(near) - waiting, strength, neighbours, colour, flows)
+            yield _smoothed(near, len(near) - waiting, strength, neighbours, flows)
             waiting -= 1
     while waiting:
-        yield _smoothed(near, len(near) - waiting, strength, neighbours, colour, flows)
+        yield _smoothed(near, len(near) - waiting, strength, neighbours, flows)
         waiting -= 1
 
 
-def _smoothed(near: deque[Matte], place: int, strength: float, neighbours: int, colour: float, flows: Flows) -> Matte:
+def _smoothed(near: deque[Matte], place: int, strength: float, neighbours: int, flows: Flows) -> Matte:
     """The matte at a place among its neighbours, smoothed; no more than the unknown region's window is looked at."""
     here = near[place]
     window = _frame_of(here.trimap == UNKNOWN)
@@ -167,7 +161,7 @@ def _smoothed(near: deque[Matte], place: int, strength: float, neighbours: int, 
     total = here.alpha[window].astype(np.float32)
     weights = np.ones_like(total)
     for other in others:
-        value, weight = _followed(here.frame, other, window, colour, flows)
+        value, weight = _followed(here.frame, other, window, flows)
         total += strength * weight * value
         weights += strength * weight
     alpha = here.alpha.copy()
@@ -175,18 +169,14 @@ def _smoothed(near: deque[Matte], place: int, strength: float, neighbours: int, 
     return replace(here, alpha=alpha)
 
 
-def _followed(
-    frame: Frame, other: Matte, window: tuple[slice, slice], colour: float, flows: Flows
-) -> tuple[np.ndarray, np.ndarray]:
+def _followed(frame: Frame, other: Matte, window: tuple[slice, slice], flows: Flows) -> tuple[np.ndarray, np.ndarray]:
     """What another frame's alpha is at the pixels of a window of a frame, and how far that can be believed, 0 … 1."""
     at = targets(flows.between(frame, other.frame))[window]
-    colours, alpha = (
+    rgb, alpha = (
         cv2.remap(values, at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         for values in (other.frame.rgb, other.alpha)
     )
-    apart = np.square(colours.astype(np.float32) - frame.rgb[window]).sum(-1)
-    trust = flows.trusted(frame, other.frame)[window]
-    return alpha, np.where(trust, np.exp(-apart / (2 * colour**2)), np.float32(0))
+    return alpha, agreement(frame.rgb[window], rgb) * flows.trusted(frame, other.frame)[window]
 
 
 def _frame_of(region: np.ndarray) -> tuple[slice, slice] | None:
