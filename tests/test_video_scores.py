@@ -152,6 +152,8 @@ def test_dtssd_over_time_is_the_mean_over_clips():
     np.testing.assert_allclose(mask.get_ydata(), 2)
     three = [table.assign(benchmark=f"b{number}") for number in range(3)]
     assert [axes.get_title(loc="left") for axes in figures_video.dtssd(pd.concat(three)).axes] == ["b0", "b1", "b2", ""]
+    larger = table.assign(benchmark="b", value=10 * table.value)
+    assert figures_video.dtssd(pd.concat([table, larger])).axes[1].get_ylim()[1] > 30  # the band of the larger one
     assert figures_video.dtssd(table[table.metric == "mad"]).texts
 
 

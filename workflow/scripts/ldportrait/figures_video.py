@@ -102,9 +102,9 @@ def dtssd(table: pd.DataFrame, note: str = "") -> Figure:
         axes.set_title(name)
         axes.set_xlabel("frame")
         axes.grid(axis="y")
-        axes.set_ylim(bottom=0)
         if number % columns == 0:
             axes.set_ylabel(scores.VIDEO_METRICS["dtssd"].title)
+    panels[0, 0].set_ylim(bottom=0)  # they share it, and it is set when all lines are there
     labels = {
         label: line for axes in panels.flat for line, label in zip(*axes.get_legend_handles_labels(), strict=True)
     }
