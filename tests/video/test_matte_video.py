@@ -208,6 +208,7 @@ def test_truth_and_nothing_as_trimaps(place, tmp_path, monkeypatch):
     options = {"benchmark": "bank-clips", "root": BANK, "split": "val", "limit": 1}
     video(tmp_path / "truth", model=place / "small-trimap", trimaps="truth", **options)
     video(tmp_path / "none", model=place / "small-free", trimaps="none", **options)
+    video(tmp_path / "steady", model=place / "small-free", trimaps="none", smooth=True, **options)
     for index, (rgb, alpha) in enumerate(pairs):
         known = trimaps.from_alpha(alpha, 3, 3) != 128  # 1 % of 320 pixels
         bound = np.array(Image.open(tmp_path / "truth" / sample.item / f"{index:06d}.png"))
@@ -215,6 +216,8 @@ def test_truth_and_nothing_as_trimaps(place, tmp_path, monkeypatch):
         assert not np.array_equal(bound, alpha)
         made = np.array(Image.open(tmp_path / "none" / sample.item / f"{index:06d}.png"))
         assert np.abs(made.astype(int) - alone(place, rgb)).max() <= 1
+        steady = np.array(Image.open(tmp_path / "steady" / sample.item / f"{index:06d}.png"))
+        assert not np.array_equal(steady, made)
     assert set(pd.read_parquet(tmp_path / "none" / "mattes.parquet").unknown) == {1.0}
 
 
@@ -250,7 +253,6 @@ REFUSED = [
     ({"trimaps": "some"}, "evidence, truth, none"),
     ({"trimaps": "truth"}, "for a benchmark"),
     ({"trimaps": "none"}, "needs trimaps"),
-    ({"trimaps": "none", "model": "small-free", "smooth": True}, "Smoothing"),
     ({"coarse": "small-trimap"}, "trimap-free"),
     ({"model": "nowhere"}, "nowhere"),
     ({"output": "matte"}, "rgba, alpha, composite"),

@@ -46,7 +46,10 @@ def main(
         ),
     ] = "evidence",
     smooth: Annotated[
-        bool | None, typer.Option(help="Whether unknown regions are smoothed over time; by default with trimaps.")
+        bool | None,
+        typer.Option(
+            help="Whether unknown regions (without trimaps, all) are smoothed over time; by default with trimaps."
+        ),
     ] = None,
     strength: Annotated[float, typer.Option(min=0, help="Weight of a neighbour in smoothing.")] = 1.0,
     neighbours: Annotated[int, typer.Option(min=0, help="Frames before and after that smooth one.")] = 3,
@@ -107,8 +110,6 @@ def check(paths: list[Path], benchmark: str | None, trimaps: str, smooth: bool |
         raise ValueError("Give a video and an output; with --benchmark, the output's folder alone.")
     if trimaps == "truth" and not benchmark:
         raise ValueError("--trimaps truth is for a benchmark, whose true alpha is known.")
-    if trimaps == "none" and smooth:
-        raise ValueError("Smoothing is for unknown regions: it needs --trimaps evidence or truth.")
 
 
 def load(
