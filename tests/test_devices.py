@@ -205,7 +205,9 @@ def test_snakemake_runs_as_many_shards_at_a_time_as_it_is_told_devices(machine):
     assert all(a[1] <= c[0] for a, c in zip(starts, starts[2:], strict=False))  # never three at a time
 
 
-@pytest.mark.parametrize("command", ["generate_portraits", "train_matting", "predict_mattes"])
+@pytest.mark.parametrize(
+    "command", ["generate_portraits", "train_matting", "predict_mattes", "segment_video", "matte_video"]
+)
 def test_the_gpu_commands_take_devices_before_torch_looks_for_them(machine, monkeypatch, tmp_path, command):
     words = {
         "generate_portraits": lambda: [prompts(tmp_path), tmp_path / "shard.tar", "--backend", "layerdiffuse"],
@@ -216,6 +218,8 @@ def test_the_gpu_commands_take_devices_before_torch_looks_for_them(machine, monk
             write_backgrounds(tmp_path / "grounds"),
         ],
         "predict_mattes": lambda: [ROOT / "resources" / "models" / "portrait", tmp_path / "out", "--root", BANK],
+        "segment_video": lambda: [tmp_path / "out", "--benchmark", "bank-clips", "--root", BANK],
+        "matte_video": lambda: [tmp_path / "out", "--benchmark", "bank-clips", "--root", BANK],
     }
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     result = call(f"{command}.py", *words[command](), "--gpus", 1)

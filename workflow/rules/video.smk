@@ -51,11 +51,11 @@ rule segment_video:
     benchmark:
         f"{R}/benchmarks/segment_video/{{benchmark}}.tsv"
     conda:
-        "../../envs/train.yaml"
+        "../../envs/train.yaml" if config["train"]["gpus"] else "../../envs/train.cpu.yaml"
     threads: config["train"]["threads"]
     resources:
-        gpu=config["train"]["gpus"],
-        mem_mb=3000,
+        gpu=min(1, config["train"]["gpus"]),
+        mem_mb=12000 if config["train"]["gpus"] else 3000,
         runtime=240,
     params:
         library=library("segment_video"),
@@ -83,11 +83,11 @@ rule matte_video:
     benchmark:
         f"{R}/benchmarks/matte_video/{{benchmark}}/{{method}}.tsv"
     conda:
-        "../../envs/train.yaml"
+        "../../envs/train.yaml" if config["train"]["gpus"] else "../../envs/train.cpu.yaml"
     threads: config["train"]["threads"]
     resources:
-        gpu=config["train"]["gpus"],
-        mem_mb=3000,
+        gpu=min(1, config["train"]["gpus"]),
+        mem_mb=12000 if config["train"]["gpus"] else 3000,
         runtime=240,
     params:
         library=library("matte_video"),

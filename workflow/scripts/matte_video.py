@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ldportrait import commands, finishing
+from ldportrait import commands, devices, finishing
 
 if TYPE_CHECKING:
     import numpy as np
@@ -127,6 +127,8 @@ def load(
         raise ValueError(f"The model {info['model']} needs trimaps; use --trimaps evidence.")
     if trimaps == "evidence" and segments is None and models.get(models.read_info(coarse)["model"]).needs_trimap:
         raise ValueError(f"The model in {coarse} needs a trimap itself; --coarse must be a trimap-free one.")
+
+    devices.take(gpus)
 
     import cv2
     import torch

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ldportrait import commands
+from ldportrait import commands, devices
 
 if TYPE_CHECKING:
     import numpy as np
@@ -95,6 +95,8 @@ def main(
         raise ValueError("Give a clip and the output's folder; with --benchmark, the output's folder alone.")
     output = paths[-1]
     sources = of_benchmark(benchmark, root, split, limit) if benchmark else [of_clip(paths[0])]
+    if segmenter != "masks":
+        devices.take(gpus)
     if segmenter == "masks":
         segment = by_masks(masks, bool(benchmark), sources)
     elif segmenter == "sam2":
