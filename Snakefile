@@ -28,6 +28,7 @@ include: "workflow/rules/screen.smk"
 include: "workflow/rules/assemble.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/score.smk"
+include: "workflow/rules/video.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/study.smk"
 include: "workflow/rules/keying.smk"
@@ -37,7 +38,7 @@ include: "workflow/rules/plan.smk"
 rule all:
     default_target: True
     input:
-        [] if MERGED else rules.build_gallery.output.page,
+        VIDEO_FIGURES + VIDEO_TABLES if MERGED else rules.build_gallery.output.page,
         FIGURES,
         TABLES,
         DATASETS,

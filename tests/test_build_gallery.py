@@ -428,3 +428,18 @@ def test_a_page_of_the_papers_size_opens_in_two_seconds(many):
     if min(seconds) > 2 and os.getloadavg()[0] > os.cpu_count():
         pytest.skip(f"the machine is busy, with a load of {os.getloadavg()[0]:.0f}; the page took {min(seconds):.1f} s")
     assert min(seconds) < 2, seconds
+
+
+def test_a_figure_that_moves_is_shown_as_it_is(tmp_path):
+    figures.save(figures.message("still"), tmp_path / "video_strip")
+    one, other = (Image.new("RGB", (30, 20), colour) for colour in ("white", "black"))
+    one.save(tmp_path / "video_preview.webp", save_all=True, append_images=[other], loop=0)
+    entries = gallery.figure_entries(tmp_path, ["video_preview", "video_strip"], None, tmp_path / "index.html")
+    assert (entries[0]["png"], entries[0]["pdf"], entries[0]["wide"]) == ("video_preview.webp", "", True)
+    assert (entries[0]["width"], entries[0]["height"]) == (30, 20)
+    assert (entries[1]["png"], entries[1]["pdf"]) == ("video_strip.png", "video_strip.pdf")
+    page = gallery.page_text("demo", [], entries, [], "")
+    assert {"video_preview.webp", "video_strip.pdf"} <= set(Links(page).found)
+    assert 'href=""' not in page
+    with pytest.raises(FileNotFoundError, match=r"no figure at .*video_dtssd\.png"):
+        gallery.figure_entries(tmp_path, ["video_dtssd"], None, tmp_path / "index.html")

@@ -209,8 +209,13 @@ REFUSED = [
     ({"largest": 0.001}, r"a\.png has 0\.0 megapixels.*--largest"),
     ({"onnx": True}, r"model\.onnx"),
     ({"source": "in/nowhere.jpg"}, r"nowhere\.jpg"),
-    ({"source": "empty"}, "no photos"),
-    ({"source": "clip.mp4"}, "video"),
+    ({"source": "empty"}, "no photos or videos"),
+    ({"source": "clip.mp4"}, r"Nothing can be read of .*clip\.mp4"),
+    ({"source": "clip.mp4", "format": "mp4"}, "cannot hold alpha"),
+    ({"source": "clip.mp4", "format": "gif"}, "mov, webm, mp4, png"),
+    ({"source": "clip.mp4", "trimap": "predict"}, "leave out --trimap"),
+    ({"source": "clip.mp4", "model": "small-trimap", "coarse": "small-trimap"}, "trimap-free"),
+    ({"source": "clip.mp4", "model": "small-trimap", "coarse": "small-free", "side": 64}, "at least 416"),
 ]
 
 

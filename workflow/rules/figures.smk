@@ -456,8 +456,8 @@ rule build_gallery:
         template=f"{SCRIPTS}/ldportrait/gallery.html.jinja",
         screened=rules.screen_portraits.output.table,
         thumbnails=expand(rules.make_thumbnails.output.shown, shard=SHARDS),
-        figures=FIGURES,
-        tables=TABLES,
+        figures=FIGURES + VIDEO_FIGURES,
+        tables=TABLES + VIDEO_TABLES,
     output:
         page=ensure(f"{R}/index.html", non_empty=True),
         data=ensure(f"{R}/gallery/items.js", non_empty=True),
@@ -472,7 +472,8 @@ rule build_gallery:
         library=library("build_gallery"),
         run=config["run"],
         shards=len(SHARDS),
+        video="--video" if CLIPS else "--no-video",
     shell:
         "run=$(dirname {input.screened:q}); "
         "python {input.script} $run/refined {input.screened:q} $run/measured $run/figures $run/tables {output.page:q} "
-        "--run {params.run} --shards {params.shards} > {log:q} 2>&1"
+        "--run {params.run} --shards {params.shards} {params.video} > {log:q} 2>&1"

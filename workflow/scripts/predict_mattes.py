@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from ldportrait import commands
+from ldportrait import commands, devices
 
 TABLE = "predictions.parquet"
 
@@ -32,6 +32,7 @@ def main(
     source = benchmarks.get(benchmark, "image")
     info = models.read_info(model)
     samples = source.items(root)
+    devices.take(gpus)
 
     import cv2
     import pandas as pd

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ldportrait import commands
+from ldportrait import commands, devices
 
 if TYPE_CHECKING:
     import numpy as np
@@ -118,6 +118,7 @@ def main(
     params = picked(augment.Params, given)
     table = part(dataset, "train", fraction, seed)
     grounds = read_backgrounds(backgrounds)
+    devices.take(gpus)
 
     import torch
 
