@@ -36,6 +36,7 @@ def copy(folder: Path, pictures: int, shard_size: int) -> None:
     shutil.copyfile(ROOT / "Snakefile", folder / "Snakefile")
     (folder / "resources" / "bank").mkdir(parents=True)
     shutil.copyfile(ROOT / "resources" / "bank" / "bank.parquet", folder / "resources" / "bank" / "bank.parquet")
+    (folder / "resources" / "models").symlink_to(ROOT / "resources" / "models")
     overlay = {"prompts": {"count": pictures, "shard_size": shard_size}}
     (folder / "scale.yaml").write_text(yaml.safe_dump(overlay), encoding="utf-8")
 
