@@ -9,6 +9,7 @@ import importlib
 import io
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from unittest import mock
 
@@ -73,11 +74,22 @@ def write(folder: Path, items: list[shards.Item], per_shard: int) -> Path:
     return folder
 
 
-def make(root: Path, count: int = 6, per_shard: int = 3, truth: bool = True, run: str = "demo", **row: object) -> Path:
-    """Write generated/, refined/ and keyed/ shards and screened.parquet under `root`; all portraits are accepted."""
+def make(
+    root: Path,
+    count: int = 6,
+    per_shard: int = 3,
+    truth: bool = True,
+    run: str = "demo",
+    changes: Mapping[int, dict] = {},
+    **row: object,
+) -> Path:
+    """Write generated/, refined/ and keyed/ shards and screened.parquet under `root`; all portraits are accepted.
+
+    `row` is in all rows, `changes` in those of single portraits, by index.
+    """
     made = {stage: [] for stage in ("generated", "refined", "keyed")}
     for index, (described, rgba) in enumerate(portraits(count)):
-        base = manifest_row(index, described, run=run) | row
+        base = manifest_row(index, described, run=run) | row | changes.get(index, {})
         alpha = rgba[..., 3]
         exact = alpha if truth else None
         for stage, amount, more in [
