@@ -83,6 +83,17 @@ def benchmark_place(name):
     return BANK if name.split("-")[0] == "bank" else ancient(roots[name])
 
 
+def trimap_based():
+    """The files of the model that mattes within an unknown region, its description first."""
+    named, training = config["video"]["model"], settings.video_training(config)
+    return [f"{named or f'{R}/models/{training.name}'}/{name}" for name in ("model.json", "model.safetensors")]
+
+
+def segments_of(method):
+    """What a method's mattes are made of besides the clip and the model."""
+    return f"{R}/video/{{benchmark}}/segments/segments.parquet" if method in ("unsmoothed", "ours") else []
+
+
 onstart:
     from ldportrait import provenance
 

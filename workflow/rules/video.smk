@@ -26,17 +26,6 @@ wildcard_constraints:
     method="|".join(["mask", *settings.VIDEO_METHODS]),
 
 
-def trimap_based():
-    """The files of the model that mattes within an unknown region, its description first."""
-    named, training = config["video"]["model"], settings.video_training(config)
-    return [f"{named or f'{R}/models/{training.name}'}/{name}" for name in ("model.json", "model.safetensors")]
-
-
-def segments_of(method):
-    """What a method's mattes are made of besides the clip and the model."""
-    return f"{R}/video/{{benchmark}}/segments/segments.parquet" if method in ("unsmoothed", "ours") else []
-
-
 rule segment_video:
     input:
         script=f"{SCRIPTS}/segment_video.py",
