@@ -50,7 +50,7 @@ def main(
         gallery.sentence(len(shown), len(items)),
     )
     with (
-        gallery.replacing_folder(output.parent / "gallery") as folder,
+        shards.replacing_folder(output.parent / "gallery") as folder,
         tqdm(total=len(shown), disable=None) as progress,
     ):
         (folder / "items.js").write_text(gallery.items_script(shown), encoding="utf-8")

@@ -2,8 +2,6 @@
 
 import hashlib
 import os
-import shutil
-import tempfile
 import time
 from pathlib import Path
 from typing import Annotated
@@ -49,27 +47,24 @@ def main(
     needs_trimap = models.get(info["model"]).needs_trimap
     common = {"run": run, "model": info["model"], "variant": info["variant"], "fraction": round(info["fraction"])}
     common |= {"seed": info["seed"], "benchmark": benchmark}
-    output.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(dir=output.parent, prefix=f".{output.name}-"))
-    try:
-        rows = []
+    rows = []
+    with shards.scratch(output) as scratch:
         for sample in tqdm(samples, desc="predicting", unit="picture", disable=None):
             image, _, trimap, *_ = source.load(sample)
             started = time.perf_counter()
             alpha = inference.matte(network, image, trimap if needs_trimap else None)
             seconds = time.perf_counter() - started
             name = f"{sample.item}.png"
-            cv2.imwrite(str(scratch / name), alpha)
+            content = cv2.imencode(".png", alpha)[1].tobytes()
+            (scratch / name).write_bytes(content)
             size = {"width": alpha.shape[1], "height": alpha.shape[0], "seconds": seconds}
-            digest = hashlib.sha256((scratch / name).read_bytes()).hexdigest()
+            digest = hashlib.sha256(content).hexdigest()
             rows.append(common | {"item": sample.item, "path": name, "sha256": digest} | size)
         output.mkdir(exist_ok=True)
         (output / TABLE).unlink(missing_ok=True)  # the table comes last and says that all pictures are there
         for row in rows:
             os.replace(scratch / row["path"], output / row["path"])
         shards.write_table(pd.DataFrame(rows), output / TABLE)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
     typer.echo(f"{output}: {len(rows)} mattes, {sum(row['seconds'] for row in rows):.1f} s of inference")
 
 

@@ -6,20 +6,17 @@ A data set is a folder: `train/ val/ test/` (those that have items) of WebDatase
 """
 
 import hashlib
-import io
 import json
 import math
-import shutil
 import tarfile
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 
-from ldportrait import shards
+from ldportrait import images, shards
 from ldportrait.shards import Item
 
 VARIANTS = {
@@ -141,20 +138,12 @@ def assemble(
 
 def write(items: Iterable[Item], output: Path, variant: str, *, run: str, shard_size: int) -> pd.DataFrame:
     """Write a data set from its items, in order of id, whole or not at all; return its metadata."""
-    output = Path(output)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    scratch = output.with_name(f".{output.name}.new")
-    shutil.rmtree(scratch, ignore_errors=True)  # of a run that was killed
-    scratch.mkdir()
-    try:
-        metadata = pd.DataFrame(_write_tars(items, scratch, variant, shard_size))
-        shards.write_table(metadata, scratch / METADATA)
-        (scratch / CARD).write_text(card(metadata, run), encoding="utf-8")
-        (scratch / CROISSANT).write_text(_croissant(metadata, run, scratch), encoding="utf-8")
-        (scratch / CHECKSUMS).write_text(checksums(scratch), encoding="utf-8")
-        _replace(output, scratch)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+    with shards.replacing_folder(output) as new:
+        metadata = pd.DataFrame(_write_tars(items, new, variant, shard_size))
+        shards.write_table(metadata, new / METADATA)
+        (new / CARD).write_text(card(metadata, run), encoding="utf-8")
+        (new / CROISSANT).write_text(_croissant(metadata, run, new), encoding="utf-8")
+        (new / CHECKSUMS).write_text(checksums(new), encoding="utf-8")
     return metadata
 
 
@@ -178,16 +167,6 @@ def _write_tars(items: Iterable[Item], folder: Path, variant: str, size: int) ->
             shards.add_member(tar, f"{row['id']}.json", shards.member_json(row))
         rows.append(row)
     return rows
-
-
-def _replace(output: Path, new: Path) -> None:
-    """Put a folder in the place of another."""
-    old = output.with_name(f".{output.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    if output.exists():
-        output.rename(old)
-    new.rename(output)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def checksums(folder: Path) -> str:
@@ -219,9 +198,7 @@ def read(folder: Path, split: str, ids: Collection[str] | None = None) -> Iterat
     if ids is not None:
         table = table[table.id.isin(set(ids))]
     for shard, rows in table.groupby("shard"):
-        path = Path(folder, shard)
-        if not path.is_file():
-            raise FileNotFoundError(f"The data set in {folder} has no {shard}; assemble it again.")
+        path = tar_in(folder, shard)
         try:
             with tarfile.open(path, "r:") as archive:
                 for row in rows.to_dict("records"):
@@ -230,12 +207,25 @@ def read(folder: Path, split: str, ids: Collection[str] | None = None) -> Iterat
             raise ValueError(f"{path} is damaged ({error}); assemble the data set again.") from error
 
 
+def tar_in(folder: Path, shard: str) -> Path:
+    """Return the path of a tar of a data set, as its metadata names it.
+
+    Raises FileNotFoundError if it is missing, ValueError for a name that leads out of the data set.
+    """
+    name = PurePosixPath(shard)
+    if name.is_absolute() or ".." in name.parts:
+        raise ValueError(f"{Path(folder, METADATA)} names the tar {shard!r}, which is not within the data set.")
+    if not Path(folder, name).is_file():
+        raise FileNotFoundError(f"The data set in {folder} has no {shard}; assemble it again.")
+    return Path(folder, name)
+
+
 def _picture(archive: tarfile.TarFile, row: dict[str, object]) -> np.ndarray:
-    content = archive.extractfile(f"{row['id']}.rgba.webp").read()
+    name = f"{row['id']}.rgba.webp"
+    content = shards.content_of(archive, archive.getmember(name))
     if hashlib.sha256(content).hexdigest() != row["sha256"]:
         raise EOFError(f"{row['id']} is not what the metadata says")
-    with Image.open(io.BytesIO(content)) as picture:
-        return np.array(picture.convert("RGBA"))
+    return images.decode(content, "RGBA", f"{name} in {archive.name}")
 
 
 def subset(ids: Sequence[str], percent: float, seed: int, personas: Sequence[str] | None = None) -> list[str]:

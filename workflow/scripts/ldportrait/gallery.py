@@ -4,12 +4,10 @@ The page is one HTML file with a folder `gallery/` beside it: thumbnails, and it
 portrait. It needs neither network nor server.
 """
 
-import contextlib
 import json
 import math
 import os
 import re
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -234,16 +232,3 @@ def sentence(shown: int, total: int) -> str:
     if shown < total:
         return f"{shown:,} of {total:,} portraits, evenly spaced; the others are left out to keep the page small."
     return f"All {total:,} portraits, accepted and rejected."
-
-
-@contextlib.contextmanager
-def replacing_folder(folder: Path) -> Iterator[Path]:
-    """Give an empty folder to fill; it takes the place of `folder` at the end, or is removed on an error."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
-        new, old = Path(scratch, "new"), Path(scratch, "old")
-        new.mkdir(mode=0o755)
-        yield new
-        if folder.exists():
-            folder.rename(old)
-        new.rename(folder)

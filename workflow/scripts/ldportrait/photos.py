@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageCms, ImageOps
 
-from ldportrait import trimaps
+from ldportrait import images, trimaps
 from ldportrait.shards import replacing
 
 EXIF_FORMATS = {"JPEG", "MPO", "PNG", "WEBP"}  # a TIFF's tags say how its own file is laid out
@@ -145,4 +145,4 @@ def write(path: Path, array: np.ndarray, photo: Photo) -> None:
     more = {"icc_profile": photo.profile, "exif": photo.exif} if array.ndim == 3 else {}
     more = {name: value for name, value in more.items() if value}
     with replacing(path) as temporary:
-        Image.fromarray(array).save(temporary, "PNG", compress_level=COMPRESSION, **more)
+        temporary.write_bytes(images.png(array, COMPRESSION, **more))
