@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Annotated
 
-import cv2
 import numpy as np
 import typer
 
@@ -47,7 +46,8 @@ def main(
             if name not in files:
                 raise ValueError(f"The predictions of {model} trained on {trained} lack {name}.")
         image, alpha, trimap, *_ = source.load(samples[name])
-        shown.append((image, alpha, trimap, {trained: images.read_prediction(*files[name]) for trained, files in found.items()}))
+        predicted = {trained: images.read_prediction(*files[name]) for trained, files in found.items()}
+        shown.append((image, alpha, trimap, predicted))
     words = f"{model}, seed {seed}; pictures evenly spaced in order of name." if not item else f"{model}, seed {seed}."
     figures.save(figures.qualitative(shown, names, note=f"{words} {note}".strip()), output)
 

@@ -5,6 +5,7 @@ and the head with the rest held fixed. Weights are averaged over a stage's steps
 average is what is kept.
 """
 
+import io
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -163,14 +164,20 @@ class Stage:
         """Write a checkpoint, whole."""
         state = {"digest": digest, "step": self.step, "rows": self.rows, "average": self.average}
         state |= {"network": self.network.state_dict(), "optimiser": self.optimiser.state_dict()}
+        stream = io.BytesIO()  # torch does not say that a disk is full when it writes to one itself
+        torch.save(state | {"cycle": self.cycle.state_dict()}, stream)
         with replacing(path) as temporary:
-            torch.save(state | {"cycle": self.cycle.state_dict()}, temporary)
+            temporary.write_bytes(stream.getbuffer())
 
     def load(self, path: Path, digest: str) -> None:
-        """Go on from a checkpoint of an equal run, if there is one."""
+        """Go on from a checkpoint of an equal run, if there is one; a damaged one is said and left alone."""
         if not path.is_file():
             return
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as error:  # torch names no error of its own for a damaged file
+            print(f"{path} is damaged and not used: {error}", flush=True)
+            return
         if state["digest"] != digest:
             return
         self.network.load_state_dict(state["network"])

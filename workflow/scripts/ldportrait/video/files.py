@@ -23,6 +23,7 @@ PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 TIMES = "times.csv"  # beside the pictures of a sequence: each one's time
 TICK = Fraction(1, 90_000)  # in which the usual frame rates' times are whole numbers
 COMPRESSION = 1  # zlib's level for PNG
+LARGEST = 8192 * 8192  # pixels of a frame that is decoded; 8K has half as many
 BT_709, LIMITED = 1, 1  # FFmpeg's numbers for a matrix of colours and for its range
 
 
@@ -116,6 +117,7 @@ def _decoded(clip: Clip) -> Iterator[av.VideoFrame]:
     lost = 0
     with av.open(str(clip.path)) as container:
         stream = container.streams.video[0]
+        stream.codec_context.options = {"max_pixels": str(LARGEST)}  # the file's head may promise less
         packets = container.demux(stream)
         while True:
             try:
