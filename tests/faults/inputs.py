@@ -160,6 +160,7 @@ COMMANDS = {
     "make_prompts": make_prompts,
     "generate_portraits": generate_portraits,
     "refine_mattes": refine_mattes,
+    "refine_pictures": refine_pictures,
     "key_mattes": key_mattes,
     "measure_portraits": measure_portraits,
     "screen_portraits": screen_portraits,

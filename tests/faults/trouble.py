@@ -20,7 +20,8 @@ import pytest
 import stages
 from conftest import SCRIPTS
 
-HEAVY = ["ldportrait.training", "ldportrait.figures", "ldportrait.models", "measure_portraits", "stages"]
+HEAVY = "ldportrait.training ldportrait.metrics.protocols matplotlib.backends.backend_pdf stages".split()
+COMMANDS = "measure_portraits plot_acceptance score_mattes score_variants build_gallery predict_mattes".split()
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 EVENTS = {"open", "os.rename", "os.remove", "os.mkdir", "os.rmdir"}
 
@@ -43,7 +44,7 @@ def context() -> multiprocessing.context.BaseContext:
     made = multiprocessing.get_context("forkserver")
     places = [str(SCRIPTS), str(Path(stages.__file__).parent), os.environ.get("PYTHONPATH", "")]
     os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(filter(None, os.pathsep.join(places).split(os.pathsep))))
-    made.set_forkserver_preload(HEAVY)
+    made.set_forkserver_preload(HEAVY + COMMANDS)
     return made
 
 
