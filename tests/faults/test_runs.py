@@ -130,7 +130,7 @@ def test_a_job_that_outlives_its_snakemake_is_waited_for(folder, tmp_path):
     assert processes(folder, "generate_portraits.py") == [job]
     again = make(folder, TARS["refined"])
     log = folder / "results" / "tiny" / "logs" / "generate_portraits" / "0000000.log"
-    wait_for(lambda: again.poll() is not None or "waiting for it" in log.read_text(encoding="utf-8", errors="replace"))
+    wait_for(lambda: again.poll() is not None or (log.is_file() and "waiting for it" in log.read_text("utf-8")))
     os.kill(job, signal.SIGCONT)
     output = f"{again.wait(300)} {(folder / 'output.txt').read_text(encoding='utf-8')}"
     assert output.startswith("0 "), output
