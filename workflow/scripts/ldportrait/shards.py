@@ -84,15 +84,17 @@ def read_table(path: Path) -> pd.DataFrame:
     if not Path(path).is_file():
         raise FileNotFoundError(f"There is no table at {path}; {MAKE.format(path)}.")
     try:
-        return pd.read_parquet(path)
-    except (OSError, ValueError) as error:
+        return pd.read_parquet(path, page_checksum_verification=True)
+    except (PermissionError, MemoryError):
+        raise
+    except Exception as error:  # pandas and pyarrow raise errors of many kinds for a damaged file
         raise ValueError(f"{path} is not a readable Parquet table ({error}); {ANEW.format(path)}.") from error
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:
-    """Write a Parquet table whole or not at all."""
+    """Write a Parquet table whole or not at all; its pages carry checksums, which `read_table` heeds."""
     with replacing(path) as temporary:
-        table.to_parquet(temporary, index=False, compression="zstd")
+        table.to_parquet(temporary, index=False, compression="zstd", write_page_checksum=True)
 
 
 @contextlib.contextmanager
@@ -210,11 +212,13 @@ def read_shard(tar: Path, ids: Container[str] | None = None, decode_truth: bool 
                     continue
                 if digest([members[name] for name in PICTURES if name in members]) != rows[id]["sha256"]:
                     raise ValueError(f"{tar} is damaged: {id} is not what its manifest says; {ANEW.format(tar)}.")
+                if not _agree(rows[id], json.loads(members["json"])):
+                    raise ValueError(f"{tar} and its manifest say different things of {id}; {ANEW.format(tar)}.")
                 truth = members.get("truth.webp")
                 if truth is not None and decode_truth:
                     truth = _decode(truth, "L", f"{id}.truth.webp", tar)
                 yield Item(rows[id], _decode(members["rgba.webp"], "RGBA", f"{id}.rgba.webp", tar), truth)
-    except (tarfile.TarError, OSError, KeyError, EOFError) as error:
+    except (tarfile.TarError, OSError, KeyError, EOFError, json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{tar} is damaged ({error}); {ANEW.format(tar)}.") from error
     if seen != list(rows):
         missing = next((id for id in rows if id not in seen), "its order")
@@ -233,6 +237,12 @@ def _groups(archive: tarfile.TarFile) -> Iterator[tuple[str, dict[str, bytes]]]:
         members[suffix] = content_of(archive, member)
     if current is not None:
         yield current, members
+
+
+def _agree(row: dict[str, object], told: dict[str, object]) -> bool:
+    """Whether a manifest's row is what the tar says of the item."""
+    known = {name: _plain(value) for name, value in row.items() if name != "seconds"}
+    return told.keys() <= known.keys() and all(value == told.get(name) for name, value in known.items())
 
 
 def content_of(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
