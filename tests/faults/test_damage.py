@@ -118,7 +118,9 @@ def test_a_picture_that_was_broken_from_the_start(tmp_path):
 def test_a_deleted_shard_is_named_with_the_way_out(root, stage):
     tar = root / stage / SHARD
     tar.unlink()
-    result = stages.call("measure_portraits.py", root / "generated" / SHARD, root / "refined" / SHARD, root / "m.parquet")
+    result = stages.call(
+        "measure_portraits.py", root / "generated" / SHARD, root / "refined" / SHARD, root / "m.parquet"
+    )
     assert result.returncode == 2
     assert result.stderr.startswith(f"There is no shard at {tar}; if it is the workflow's, make it by: snakemake")
     assert not (root / "m.parquet").exists()
@@ -136,7 +138,9 @@ def test_a_training_notices_a_flipped_bit_of_its_data_set(root):
     spoilt = bytearray(tar.read_bytes())
     spoilt[offset + len(pictures[table.id[1]]) // 2] ^= 4
     tar.write_bytes(spoilt)
-    with pytest.raises(ValueError, match=rf"shard-0000000\.tar is damaged \({table.id[1]}.*assemble the data set again"):
+    with pytest.raises(
+        ValueError, match=rf"shard-0000000\.tar is damaged \({table.id[1]}.*assemble the data set again"
+    ):
         list(training.read(shard))
 
 

@@ -92,6 +92,8 @@ def test_finished_items_are_not_made_again_and_damaged_ones_are(tmp_path):
     (partial / "x-2.row").write_bytes(b"")  # as a power cut may leave it
     shards.make_shard(tar, partial, {}, [(id, lambda id=id: make(id)) for id in ids])
     assert made == ["x-0", "x-1", "x-2", "x-1", "x-2", "x-3"]
-    shards.make_shard(tmp_path / "whole" / "shard.tar", tmp_path / "p", {}, [(id, lambda id=id: item(id)) for id in ids])
+    shards.make_shard(
+        tmp_path / "whole" / "shard.tar", tmp_path / "p", {}, [(id, lambda id=id: item(id)) for id in ids]
+    )
     assert finished(tar) == finished(tmp_path / "whole" / "shard.tar")
     assert Path(partial).exists() is False
