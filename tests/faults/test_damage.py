@@ -44,6 +44,16 @@ def small(tmp_path_factory):
     return tar, told(list(shards.read_shard(tar)))
 
 
+def read_or_refuse(tar) -> list[tuple] | None:
+    """What a shard holds; None if it is refused as it should be: by name, and with the way out."""
+    try:
+        return told(list(shards.read_shard(tar)))
+    except ValueError as error:
+        sentence = str(error)
+    refused = "shard-0000000." in sentence and ("snakemake --cores all" in sentence or "no column" in sentence)
+    return None if refused else [(sentence,)]
+
+
 @settings(max_examples=80, deadline=None)
 @given(st.sampled_from(["tar", "parquet"]), st.floats(0, 1, exclude_max=True), st.integers(0, 7))
 def test_a_flipped_bit_is_noticed_or_does_no_harm(small, suffix, where, bit):
@@ -54,15 +64,9 @@ def test_a_flipped_bit_is_noticed_or_does_no_harm(small, suffix, where, bit):
     spoilt = bytearray(whole)
     spoilt[int(where * len(whole))] ^= 1 << bit
     path.write_bytes(spoilt)
-    try:
-        found = told(list(shards.read_shard(tar)))
-    except ValueError as error:
-        assert "shard-0000000." in str(error)
-        assert "snakemake --cores all" in str(error) or "manifest" in str(error)
-    else:
-        assert found == expected
-    finally:
-        path.write_bytes(whole)
+    found = read_or_refuse(tar)
+    path.write_bytes(whole)
+    assert found in (expected, None)
 
 
 @settings(max_examples=40, deadline=None)
@@ -72,12 +76,9 @@ def test_a_shard_that_is_cut_off_is_refused_or_whole(small, suffix, where):
     path = tar.with_suffix(f".{suffix}")
     whole = path.read_bytes()
     path.write_bytes(whole[: int(where * len(whole))])
-    try:
-        assert told(list(shards.read_shard(tar))) == expected  # only the tar's empty end was cut off
-    except ValueError as error:
-        assert "shard-0000000." in str(error)
-    finally:
-        path.write_bytes(whole)
+    found = read_or_refuse(tar)
+    path.write_bytes(whole)
+    assert found in (expected, None)  # whole where only the tar's empty end was cut off
 
 
 def test_a_manifest_that_says_other_things_of_an_item(root):
@@ -127,7 +128,7 @@ def test_a_deleted_shard_is_named_with_the_way_out(root, stage):
 
 
 def test_a_training_notices_a_flipped_bit_of_its_data_set(root):
-    """Lossless WebP has no checksum of its own: a flipped bit is another picture, unless the metadata's digest tells."""
+    """Lossless WebP has no checksum of its own: with a bit flipped it is another picture, but for the digest."""
     tar = root / "set" / "train" / SHARD
     table = train_matting.part(root / "set", "train", 100, 0)
     (shard,) = train_matting.shards_of(table, root / "set")

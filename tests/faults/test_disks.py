@@ -1,4 +1,4 @@
-"""A disk that is full in mid-write, and one that is read-only: for shards, tables, data sets, weights, pictures, figures.
+"""A disk that is full in mid-write, or read-only: for shards, tables, data sets, weights, pictures and figures.
 
 One sentence names the file and says what to do; nothing half-done has a final name; with room, the same command ends as
 an undisturbed one.
@@ -55,13 +55,10 @@ def test_a_full_and_a_read_only_disk(name, tmp_path):
         assert [path for path in left_over(out) if "/.partial/" not in f"/{path}"] == []
         remount("size=64m,ro")
         assert_said(run(script, *words(out), report=report), "Read-only file system", out)
+        assert work(out).items() <= expected.items()
         remount("size=64m,rw")
         assert run(script, *words(out), report=report).status == 0
         assert work(out) == expected
-        before = work(out)
-        remount("ro")
-        assert_said(run(script, *words(out), report=report), "Read-only file system", out)
-        assert work(out) == before
 
 
 def test_a_checkpoint_that_finds_no_room_leaves_the_last_one(tmp_path):

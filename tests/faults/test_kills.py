@@ -56,15 +56,35 @@ def test_a_command_killed_in_the_middle_of_a_file(name, tmp_path):
     assert left_over(out) == []
 
 
+@pytest.mark.parametrize("name", ["generate_portraits", "refine_mattes"])
+def test_a_scheduler_s_sigterm_loses_the_picture_in_flight_at_most(name, tmp_path):
+    """SIGTERM ends these commands at once, so that no grace is too short; what is finished is kept."""
+    report, out, whole = tmp_path / "report", tmp_path / "out", tmp_path / "whole"
+    words = COMMANDS[name](tmp_path / "in")
+    undisturbed = run(f"{name}.py", *words(whole), report=report, folder=whole)
+    assert undisturbed.status == 0, undisturbed.said
+    ending = run(f"{name}.py", *words(out), report=report, folder=out, step=undisturbed.steps // 2, by=signal.SIGTERM)
+    assert ending.status == -signal.SIGTERM
+    kept = {path.name: path.stat().st_mtime_ns for path in out.rglob(".partial/*/*/*.row")}
+    assert 1 <= len(kept) <= 3
+    again = run(f"{name}.py", *words(out), report=report, folder=out)
+    assert again.status == 0
+    assert again.steps < undisturbed.steps  # the finished ones were not made again
+    assert work(out) == work(whole)
+
+
 def test_a_data_set_that_was_about_to_be_replaced_is_put_back(tmp_path):
     """Killed between the old one's going and the new one's coming: the next run finds the old one where it was."""
     folder, space = tmp_path / "set", tmp_path / ".set.part"
     (space / "old").mkdir(parents=True)
     (space / "old" / "a").write_text("old")
-    with pytest.raises(RuntimeError), shards.replacing_folder(folder) as new:
+    with shards.scratch(folder):
         assert (folder / "a").read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["set"]
+    with shards.replacing_folder(folder) as new:
         assert list(new.iterdir()) == []
-        raise RuntimeError("this one fails")
+        (new / "a").write_text("new")
+    assert (folder / "a").read_text() == "new"
     assert [path.name for path in tmp_path.iterdir()] == ["set"]
 
 

@@ -1,4 +1,4 @@
-"""Whole runs in trouble: two at once, SIGTERM, Snakemake killed while its job lives on, a damaged shard, a read-only disk.
+"""Whole runs in trouble: two at once, SIGTERM, a job that outlives its Snakemake, a damaged shard, a read-only disk.
 
 One small shard of the workflow is made through all of it, and is in the end what an undisturbed command makes.
 """

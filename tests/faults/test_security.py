@@ -304,7 +304,7 @@ def page_with(word: str) -> Tags:
 
 
 def test_html_is_escaped_everywhere_on_the_page():
-    """Run, numbers, captions, file names, headings, cells, notes: the page has the elements that it has without them."""
+    """Run, numbers, captions, file names, headings, cells, notes: the page has the same elements as without them."""
     plain, evil = page_with("harmless"), page_with(EVIL)
     assert evil.found == plain.found
     assert sum(EVIL in text for text in evil.texts) == sum("harmless" in text for text in plain.texts) >= 12

@@ -67,11 +67,18 @@ def run(script: str, *words: object, report: Path, **trouble: object) -> Ending:
 
 
 def _command(
-    script: str, words: list[str], report: Path, folder: Path | None = None, step: int = 0, size: int = 0
+    script: str,
+    words: list[str],
+    report: Path,
+    folder: Path | None = None,
+    step: int = 0,
+    by: int = signal.SIGKILL,
+    size: int = 0,
 ) -> None:
     """Run a command in this process, which is another one's child.
 
-    It is killed just before its `step`-th change to what lies in `folder`, and when a file grows beyond `size` bytes.
+    It gets the signal `by` just before its `step`-th change to what lies in `folder`, and SIGXFSZ, which kills it, when
+    a file grows beyond `size` bytes.
     """
     taken = [0]
 
@@ -79,7 +86,7 @@ def _command(
         if event in EVENTS and _changes(event, details, folder):
             taken[0] += 1
             if taken[0] == step:
-                os.kill(os.getpid(), signal.SIGKILL)
+                os.kill(os.getpid(), by)
 
     if folder is not None:
         sys.addaudithook(watch)
