@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import signal
 import tarfile
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -150,6 +151,32 @@ def test_of_two_at_once_the_second_waits_for_what_the_first_makes(tmp_path, capf
         assert process.exitcode == 0
     assert made.read_text().split() == IDS  # the second finds that the first has made what it was to make
     assert tar.read_bytes() == make(tmp_path / "alone" / "shard.tar").read_bytes()
+
+
+def test_who_writes_the_same_file_or_folder_waits(tmp_path, capfd):
+    order = []
+
+    def write(replacing, name: str) -> None:
+        with replacing(tmp_path / "it") as place:
+            order.append(name)
+            (place if replacing is shards.replacing else place / "a").write_text(name)
+
+    for replacing in (shards.replacing, shards.replacing_folder):
+        with replacing(tmp_path / "it") as place:
+            thread = threading.Thread(target=write, args=(replacing, "second"))
+            thread.start()
+            waiting = []
+            wait_until(lambda waiting=waiting: waiting.append(capfd.readouterr().err) or "waiting" in "".join(waiting))
+            order.append("first")
+            (place if replacing is shards.replacing else place / "a").write_text("first")
+        thread.join(20)
+        assert order == ["first", "second"]
+        made = tmp_path / "it"
+        assert (made if made.is_file() else made / "a").read_text() == "second"
+        assert [path.name for path in tmp_path.iterdir()] == ["it"]
+        order.clear()
+        if made.is_file():
+            made.unlink()
 
 
 def test_an_item_under_another_id_is_refused(tmp_path):

@@ -5,13 +5,15 @@ between is as an undisturbed run makes it, and so is the result.
 """
 
 import itertools
+import os
+import re
 import signal
 from pathlib import Path
 
 import numpy as np
 import pytest
 from inputs import COMMANDS
-from trouble import finished, left_over, run, work
+from trouble import finished, left_over, run, start, wait_for, work
 
 from ldportrait import shards
 
@@ -71,6 +73,24 @@ def test_a_scheduler_s_sigterm_loses_the_picture_in_flight_at_most(name, tmp_pat
     assert again.status == 0
     assert again.steps < undisturbed.steps  # the finished ones were not made again
     assert work(out) == work(whole)
+
+
+def test_a_training_that_waited_for_another_takes_what_that_one_made(tmp_path):
+    """As where a job outlives its Snakemake: days of training are not done twice."""
+    out = tmp_path / "out"
+    words = COMMANDS["train_matting"](tmp_path / "in")
+    first = start("train_matting.py", *words(out), report=tmp_path / "first")
+    wait_for(lambda: (out / "model" / ".checkpoints" / "last.ckpt").is_file())
+    os.kill(first.pid, signal.SIGSTOP)
+    second = start("train_matting.py", *words(out), report=tmp_path / "second")
+    wait_for(lambda: re.search(rf"-> FLOCK .* {second.pid} ", Path("/proc/locks").read_text(encoding="ascii")))
+    os.kill(first.pid, signal.SIGCONT)
+    first.join(120)
+    made = {path: path.stat().st_mtime_ns for path in (out / "model").iterdir() if path.is_file()}
+    second.join(120)
+    assert (first.exitcode, second.exitcode) == (0, 0)
+    assert [path.name for path in sorted(made)] == ["log.csv", "model.json", "model.safetensors"]
+    assert {path: path.stat().st_mtime_ns for path in (out / "model").iterdir()} == made
 
 
 def test_a_data_set_that_was_about_to_be_replaced_is_put_back(tmp_path):

@@ -9,14 +9,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import stages
 import yaml
 from test_demo import project
-from trouble import disk, finished, work
+from trouble import disk, finished, wait_for, work
 
 from ldportrait import shards
 
@@ -58,14 +58,6 @@ def snakemake(folder: Path, target: str) -> subprocess.CompletedProcess:
     return subprocess.run(
         line, cwd=folder, capture_output=True, text=True, check=False, env=os.environ | {"PATH": path}
     )
-
-
-def wait_for(condition: Callable[[], object]) -> object:
-    deadline = time.monotonic() + 240
-    while not (found := condition()):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    return found
 
 
 def processes(folder: Path, word: str) -> list[int]:

@@ -11,6 +11,7 @@ import resource
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,6 +107,15 @@ def _changes(event: str, details: tuple, folder: Path) -> bool:
     if not isinstance(place, str | bytes | os.PathLike) or not os.fsdecode(place).startswith(str(folder)):
         return False
     return event != "open" or bool(details[2] & WRITING)
+
+
+def wait_for(condition: Callable[[], object]) -> object:
+    """Wait until a condition gives something, and return that."""
+    deadline = time.monotonic() + 240
+    while not (found := condition()):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return found
 
 
 def work(folder: Path) -> dict[str, object]:
