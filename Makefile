@@ -24,10 +24,10 @@ SOURCES := workflow/scripts tests
 RULES := Snakefile workflow/Snakefile workflow/rules workflow/bank.smk
 BANK := --snakefile workflow/bank.smk --configfile config/bank.yaml
 
-.PHONY: help run test lint format docs bank clean
+.PHONY: help run test lint format docs bank clean cluster test-slurm
 
 help: ## list the commands
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/make \1\t\2/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/make \1\t\2/' | expand -t 16
 
 # Snakemake's lock names no process. So a file is held by flock while a run lives, and keeps a word in it when the run
 # was killed: a file that says "running" but is held by nobody means that Snakemake's own lock is stale. Snakemake holds
@@ -82,6 +82,19 @@ bank: .venv-render/stamp ## render the portrait bank from nothing (hours); goes 
 	PATH="$(CURDIR)/.venv-render/bin:$$PATH"
 	$(call run_snakemake,bank,$(BANK) --workflow-profile none --rerun-incomplete)
 
+cluster: .venv/stamp-cluster ## install Snakemake's plugins for clusters (profiles/README.md)
+
+# The tests of tests/cluster are skipped, each with its reason, where something is missing.
+test-slurm: .venv/stamp-cluster ## run the workflow on a Slurm of this machine, which it installs (Debian, root)
+	@PATH="$(CURDIR)/.venv/bin:$$PATH:/usr/sbin" # where Debian has the daemons
+	if ! type -P slurmctld slurmd sbatch munged > /dev/null; then
+	  echo "Installing slurm-wlm and munge ..." >&2
+	  { apt-get update -q && apt-get install -q -y --no-install-recommends slurm-wlm munge; } > /dev/null 2>&1 ||
+	    echo "make test-slurm: apt-get could not install slurm-wlm and munge; it takes root, Debian and a network." >&2
+	fi
+	export OMP_NUM_THREADS=1
+	python -m pytest -rs $(PYTEST_FLAGS) tests/cluster
+
 clean: ## remove environments and caches (pictures and results stay)
 	@rm -rf .venv .venv-render .pytest_cache .ruff_cache .hypothesis
 	find workflow tests -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -103,6 +116,12 @@ endef
 	"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2> /dev/null ||
 	  { echo "LD-Portrait needs Python 3.11 or newer, but PYTHON=$(PYTHON) is missing or older." >&2; exit 2; }
 	$(call install,.venv)
+
+# no part of .venv/stamp: Snakemake imports every plugin at each start, and these are slow
+.venv/stamp-cluster: envs/requirements-cluster.lock .venv/stamp
+	@if cmp -s $< $@; then touch $@; exit 0; fi
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	cp $< $@
 
 .venv-render/stamp: envs/requirements-render.lock
 	@if cmp -s $< $@; then touch $@; exit 0; fi

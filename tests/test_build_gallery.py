@@ -380,3 +380,18 @@ def test_many_portraits_stay_usable(page, tmp_path):
     )
     assert report["found"].endswith("of 20,000 portraits")
     assert int(report["nodes"]) < 3000
+
+
+def test_a_figure_that_moves_is_shown_as_it_is(tmp_path):
+    figures.save(figures.message("still"), tmp_path / "video_strip")
+    one, other = (Image.new("RGB", (30, 20), colour) for colour in ("white", "black"))
+    one.save(tmp_path / "video_preview.webp", save_all=True, append_images=[other], loop=0)
+    entries = gallery.figure_entries(tmp_path, ["video_preview", "video_strip"], None, tmp_path / "index.html")
+    assert (entries[0]["png"], entries[0]["pdf"], entries[0]["wide"]) == ("video_preview.webp", "", True)
+    assert (entries[0]["width"], entries[0]["height"]) == (30, 20)
+    assert (entries[1]["png"], entries[1]["pdf"]) == ("video_strip.png", "video_strip.pdf")
+    page = gallery.page_text("demo", [], entries, [], "")
+    assert {"video_preview.webp", "video_strip.pdf"} <= set(Links(page).found)
+    assert 'href=""' not in page
+    with pytest.raises(FileNotFoundError, match=r"no figure at .*video_dtssd\.png"):
+        gallery.figure_entries(tmp_path, ["video_dtssd"], None, tmp_path / "index.html")

@@ -21,6 +21,7 @@ SMALL = {"prompts": {"count": 4, "shard_size": 2}}
 
 RULES = re.compile(r"^rule (\w+):", re.MULTILINE)
 FIGURES = set(RULES.findall((ROOT / "workflow" / "rules" / "figures.smk").read_text(encoding="utf-8")))
+CLIPS = {"score_video", "plot_video", "tabulate_video", "build_gallery"}
 MODELS = {"predict_mattes", "score_mattes"}
 OF_MODELS = {
     "plot_models",
@@ -30,7 +31,7 @@ OF_MODELS = {
     "tabulate_capacity",
     "build_gallery",
 }
-TRAINED = {"train_matting", "plot_training", *MODELS, *OF_MODELS}
+TRAINED = {"train_matting", "plot_training", *MODELS, *OF_MODELS, "matte_video", *CLIPS}
 ASSEMBLED = {"assemble_dataset", *TRAINED}
 OF_VERDICTS = {
     "score_variants",
@@ -79,6 +80,10 @@ def copy(folder: Path) -> None:
     shutil.copyfile(ROOT / "Snakefile", folder / "Snakefile")
     (folder / "resources" / "bank").mkdir(parents=True)
     shutil.copyfile(ROOT / "resources" / "bank" / "bank.parquet", folder / "resources" / "bank" / "bank.parquet")
+    model = folder / "resources" / "models" / "portrait"
+    model.mkdir(parents=True)
+    shutil.copyfile(ROOT / "resources" / "models" / "portrait" / "model.json", model / "model.json")
+    (model / "model.safetensors").touch()
     write(folder)
 
 
@@ -138,6 +143,10 @@ def test_the_sets_above_name_all_rules():
             {"train_matting", "plot_training", *MODELS, "tabulate_models", "build_gallery"},
         ),
         ({"figures": {"rows": 3}}, {"plot_refinement", "plot_qualitative", "build_gallery"}),
+        ({"video": {"strength": 2}}, {"matte_video", *CLIPS}),
+        ({"video": {"limit": 1}}, {"segment_video", "matte_video", *CLIPS}),
+        ({"video": {"others": ["mask"]}}, CLIPS),
+        ({"video": {"benchmarks": []}}, {"build_gallery"}),
         ({"plan": {"acceptance": 0.5}}, set()),
         ({"train": {"threads": 2}}, set()),
     ],
@@ -169,6 +178,9 @@ def test_a_touched_or_freshly_checked_out_file_reruns_nothing(project):
         ("screening.py", {"measure_portraits", *SCREENED}),
         ("training.py", TRAINED),
         ("generators/artifacts.py", set()),  # guarded by VERSION
+        ("video/segmenters.py", {"segment_video", "matte_video", *CLIPS}),
+        ("video/trimaps.py", {"matte_video", *CLIPS}),
+        ("tables_video.py", {"tabulate_video", "build_gallery"}),
     ],
 )
 def test_an_edited_library_file_reruns_its_stages(project, file, rules):
@@ -219,6 +231,24 @@ def test_another_benchmark_is_predicted_and_scored_by_the_models_there_are(proje
     models = len(list((project / "results" / "demo" / "models").rglob("model.json")))
     assert jobs.pop("build_gallery") == 1
     assert jobs == {"predict_mattes": models, "score_mattes": models, "tabulate_published": 1}
+
+
+def test_clips_are_matted_by_a_model_that_is_named(project):
+    (project / "mine").mkdir()
+    (project / "mine" / "model.json").write_text('{"model": "vitmatte-s"}')
+    (project / "mine" / "model.safetensors").touch()
+    write(project, video={"model": "mine"})
+    jobs = dry_run(project)
+    assert set(jobs) == {"matte_video", *CLIPS}
+    assert jobs["matte_video"] == 2  # ours on both benchmarks
+
+
+def test_another_benchmark_of_clips_is_segmented_and_matted(project):
+    (project / "clips").mkdir()
+    names = ["bank-clips", "bank-clips-moving", "crgnn"]
+    write(project, video={"benchmarks": names, "roots": {"crgnn": "clips"}})
+    jobs = dry_run(project)
+    assert jobs == {"segment_video": 1, "matte_video": 2, "score_video": 2} | dict.fromkeys(CLIPS - {"score_video"}, 1)
 
 
 def test_another_place_for_the_same_results_reruns_nothing(project):
@@ -336,3 +366,11 @@ def test_the_plan_prints_pictures_hours_and_disk(tmp_path):
     assert result.returncode == 0, result.stderr
     for word in ("pictures    4 of", "core hours", "GB"):
         assert word in result.stdout
+
+
+def test_a_training_has_the_configured_gpus_whatever_the_profile_counts_and_a_prediction_has_one(tmp_path):
+    copy(tmp_path)
+    write(tmp_path, train={"gpus": 4})
+    target = "results/demo/predictions/bank/small-trimap/raw-f100-s0/predictions.parquet"
+    shown = snakemake(tmp_path, "--dry-run", "--printshellcmds", target).stdout
+    assert re.findall(r"scripts/(\w+)\.py .*--gpus (\d+)", shown) == [("train_matting", "4"), ("predict_mattes", "1")]

@@ -24,6 +24,7 @@ CONFIG = {
     "assemble": {"shard_size": 4},
     "train": {"steps": 12, "batch_size": 4, "crop": 64, "checkpoint_every": 4},
     "compare": {"seeds": [0], "variants": ["raw", "refined"], "fractions": [50, 100], "others": []},
+    "video": {"benchmarks": ["bank-clips-moving"], "limit": 1, "others": ["mask"]},
     "figures": {"mosaic_columns": 4, "mosaic_rows": 2, "rows": 2},
 }
 RESULTS = Path("results") / "tiny"
@@ -136,6 +137,18 @@ def test_every_model_is_scored_on_every_test_portrait(undisturbed):
         assert set(table.region) == {"whole", "unknown"}
         assert set(table.metric) == {"sad", "mse", "mad", "grad", "conn"}
         assert np.isfinite(table.value).all()
+
+
+def test_a_clip_is_matted_in_each_way_and_shown(undisturbed):
+    for method in ("frames", "mask", "ours"):
+        table = pd.read_parquet(undisturbed / RESULTS / "scores" / "video" / "bank-clips-moving" / f"{method}.parquet")
+        assert (set(table.method), set(table["item"])) == ({method}, {"clip-02"})
+        assert np.isfinite(table.value).all()
+        assert table[table.metric == "mad"].value.mean() < 0.1  # of a portrait; an empty matte has 0.4
+    page = (undisturbed / RESULTS / "index.html").read_text(encoding="utf-8")
+    for name in ("figures/video_preview.webp", "figures/video_dtssd.pdf", "tables/video.csv"):
+        assert name in page
+        assert (undisturbed / RESULTS / name).is_file()
 
 
 def test_the_run_says_what_made_it(undisturbed):

@@ -10,13 +10,11 @@ import yaml
 from conftest import ROOT, SCRIPTS
 
 LOCKS = {
-    "core.yaml": "requirements.lock",
-    "generate.yaml": "requirements.lock",
-    "train.yaml": "requirements.lock",
-    "figures.yaml": "requirements.lock",
-    "study.yaml": "requirements.lock",
-    "render.yaml": "requirements-render.lock",
+    path.name: "requirements-render.lock" if path.name == "render.yaml" else "requirements.lock"
+    for path in sorted((ROOT / "envs").glob("*.yaml"))
 }
+TWINS = {"generate.yaml": "generate.cpu.yaml", "train.yaml": "train.cpu.yaml"}
+CPU_BUILDS = "--extra-index-url https://download.pytorch.org/whl/cpu"
 # import name -> distribution name, where they differ
 DISTRIBUTIONS = {
     "cv2": "opencv-python-headless",
@@ -59,9 +57,13 @@ def environment(name: str) -> dict:
     return yaml.safe_load((ROOT / "envs" / name).read_text())
 
 
-def pip_pins(name: str) -> dict[str, str]:
+def pip_lines(name: str) -> list[str]:
     (by_pip,) = [entry["pip"] for entry in environment(name)["dependencies"] if isinstance(entry, dict)]
-    return pins(by_pip)
+    return by_pip
+
+
+def pip_pins(name: str) -> dict[str, str]:
+    return pins([line for line in pip_lines(name) if line != CPU_BUILDS])
 
 
 @pytest.mark.parametrize("name", LOCKS)
@@ -75,6 +77,18 @@ def test_an_environment_is_conda_forge_with_python_and_pip(name):
     content = environment(name)
     assert content["channels"] == ["conda-forge", "nodefaults"]
     assert {"python=3.11", "pip"} <= {entry for entry in content["dependencies"] if isinstance(entry, str)}
+
+
+def test_where_torch_is_there_is_a_twin_without_cuda():
+    with_torch = {name for name in LOCKS if "torch" in pip_pins(name)}
+    assert with_torch == {*TWINS, *TWINS.values(), "render.yaml"}  # where torch only shapes bodies, on the CPU
+    without_cuda = {name for name in LOCKS if CPU_BUILDS in pip_lines(name)}
+    assert without_cuda == {*TWINS.values(), "render.yaml"}
+    for name, twin in TWINS.items():
+        assert pip_pins(name) == pip_pins(twin)
+        same = environment(twin)
+        same["dependencies"][-1]["pip"].remove(CPU_BUILDS)
+        assert same == environment(name) | {"name": f"{environment(name)['name']}-cpu"}
 
 
 def test_the_locks_agree_where_they_meet():
@@ -121,23 +135,26 @@ def closure(path: Path, packages: bool = False) -> set[Path]:
     return seen
 
 
-def third_party(path: Path) -> set[str]:
+def foreign_imports(path: Path) -> set[str]:
+    """Return the names of the packages of others that a command imports, in its library files too and at any depth."""
     tops = {name.split(".")[0] for file in closure(path, packages=True) for name in imports(file)}
     ours = {"ldportrait", "conftest"}
     tops |= {"pyarrow"} if "pandas" in tops else set()  # with which it reads Parquet
-    return {
-        DISTRIBUTIONS.get(top, top) for top in tops if top and top not in sys.stdlib_module_names and top not in ours
-    }
+    return {top for top in tops if top and top not in sys.stdlib_module_names and top not in ours}
 
 
-def environments() -> dict[str, str]:
-    """Return the environment of each command, as its rule declares it."""
+def third_party(path: Path) -> set[str]:
+    return {DISTRIBUTIONS.get(top, top) for top in foreign_imports(path)}
+
+
+def environments() -> dict[str, list[str]]:
+    """Return the environments of each command, as its rule declares them: with GPUs and without, where these differ."""
     found = {}
     for file in [ROOT / "workflow" / "bank.smk", *(ROOT / "workflow" / "rules").glob("*.smk")]:
         for rule in re.split(r"^rule ", file.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]:
             if "conda:" in rule:
                 (script,) = set(re.findall(r"(?:\{SCRIPTS\}|workflow/scripts)/(\w+\.py)", rule))
-                (found[script],) = re.findall(r"envs/(\w+\.yaml)", rule)
+                found[script] = re.findall(r"envs/([\w.]+\.yaml)", rule)
     return found
 
 
@@ -147,7 +164,14 @@ def test_every_command_has_an_environment():
 
 @pytest.mark.parametrize("script", sorted(environments()))
 def test_what_a_command_imports_is_declared(script):
-    assert third_party(SCRIPTS / script) <= set(pip_pins(environments()[script]))
+    for name in environments()[script]:
+        assert third_party(SCRIPTS / script) <= set(pip_pins(name))
+
+
+def test_rules_with_torch_choose_between_the_twins():
+    for script, names in environments().items():
+        assert len(names) == (2 if names[0] in TWINS else 1), script
+        assert names[1:] == [TWINS[name] for name in names[:1] if name in TWINS]
 
 
 def test_tests_import_only_what_is_locked():

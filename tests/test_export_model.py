@@ -34,7 +34,9 @@ def place(tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", SMALL)
-@pytest.mark.parametrize("shape", [(1, 33, 70), (3, 200, 131), (1, 2, 5), (1, 40, 40)])
+@pytest.mark.parametrize(
+    "shape", [(1, 33, 70), (3, 200, 131), (1, 2, 5), (1, 40, 40), (1, 1, 1), (1, 1, 60), (2, 60, 1)]
+)
 def test_onnxruntime_answers_as_torch(place, name, shape):
     """Sizes below and above the network's own, odd ones, and other ones than were traced."""
     network, info = models.load(place / name)
@@ -45,7 +47,7 @@ def test_onnxruntime_answers_as_torch(place, name, shape):
     (alpha,) = session.run(["alpha"], {key: tensor.numpy() for key, tensor in given.items()})
     assert alpha.shape == tuple(expected.shape)
     assert np.abs(alpha - expected.numpy()).max() < 1e-3
-    if max(shape) > 5:
+    if min(shape[1:]) > 5:
         assert expected.std() > 0.01  # an even alpha would prove nothing
 
 
@@ -60,7 +62,10 @@ def test_pictures_are_matted_alike(place, name):
     assert np.abs(alpha.astype(int) - inference.matte(network, picture, trimap)).max() <= 1
 
 
-@pytest.mark.parametrize(("height", "width", "side"), [(100, 64, 33), (31, 200, 64), (7, 300, 20), (30, 20, 64)])
+@pytest.mark.parametrize(
+    ("height", "width", "side"),
+    [(100, 64, 33), (31, 200, 64), (7, 300, 20), (30, 20, 64), (90, 1, 40), (300, 3, 40), (1, 90, 40)],
+)
 def test_shrinking_by_matrices_is_shrinking(height, width, side):
     image = torch.rand(2, 3, height, width, generator=torch.Generator().manual_seed(1))
     shrunk = sizes._shrunk_by_matrices(image, side)

@@ -1,5 +1,6 @@
 """The command matte_pictures: photos of any kind in, PNGs out, whole, and mistakes told in a sentence."""
 
+import errno
 import shutil
 import subprocess
 import sys
@@ -184,11 +185,12 @@ def test_an_output_is_replaced_whole(place, tmp_path, monkeypatch):
     """Writing that fails half way leaves what was there, and nothing beside it."""
     (tmp_path / "a.png").write_bytes(b"as before")
 
-    def fail(self, stream, *_, **__):
-        Path(stream).write_bytes(b"half")
+    def fail(self, content):
+        with self.open("wb") as stream:
+            stream.write(b"half")
         raise RuntimeError("the disk is full")
 
-    monkeypatch.setattr(Image.Image, "save", fail)
+    monkeypatch.setattr(Path, "write_bytes", fail)
     with pytest.raises(RuntimeError, match="full"):
         matte(place / "in" / "a.png", tmp_path, model=place / "small-free", output="alpha")
     assert files(tmp_path) == ["a.png"]
@@ -208,8 +210,13 @@ REFUSED = [
     ({"largest": 0.001}, r"a\.png has 0\.0 megapixels.*--largest"),
     ({"onnx": True}, r"model\.onnx"),
     ({"source": "in/nowhere.jpg"}, r"nowhere\.jpg"),
-    ({"source": "empty"}, "no photos"),
-    ({"source": "clip.mp4"}, "video"),
+    ({"source": "empty"}, "no photos or videos"),
+    ({"source": "clip.mp4"}, r"Nothing can be read of .*clip\.mp4"),
+    ({"source": "clip.mp4", "format": "mp4"}, "cannot hold alpha"),
+    ({"source": "clip.mp4", "format": "gif"}, "mov, webm, mp4, png"),
+    ({"source": "clip.mp4", "trimap": "predict"}, "leave out --trimap"),
+    ({"source": "clip.mp4", "model": "small-trimap", "coarse": "small-trimap"}, "trimap-free"),
+    ({"source": "clip.mp4", "model": "small-trimap", "coarse": "small-free", "side": 64}, "at least 416"),
 ]
 
 
@@ -229,6 +236,69 @@ def test_a_photo_is_never_replaced(place, tmp_path):
     with pytest.raises(ValueError, match="another folder"):
         matte(tmp_path / "a.png", tmp_path, model=place / "small-free")
     assert np.array_equal(read(tmp_path / "a.png"), photo(0))
+
+
+def test_a_trimap_or_a_background_is_never_replaced(place, tmp_path):
+    """photo.jpg would become photo.png, which is its trimap, or the picture behind it."""
+    photo_in, other = tmp_path / "photo.jpg", tmp_path / "photo.png"
+    shutil.copy(place / "in" / "a.jpg", photo_in)
+    Image.new("L", (48, 48), 128).save(other)
+    before = other.read_bytes()
+    for options in (
+        {"model": place / "small-trimap", "trimap": str(other)},
+        {"model": place / "small-trimap", "trimap": str(tmp_path)},
+        {"model": place / "small-free", "output": "composite", "background": str(other)},
+    ):
+        with pytest.raises(ValueError, match=r"photo\.png would replace what is read; choose another folder"):
+            matte(photo_in, tmp_path, **options)
+    assert other.read_bytes() == before
+
+
+def test_a_full_disk_ends_the_run_in_a_sentence(place, tmp_path, monkeypatch, capsys):
+    """What was broken before is still named, and the outputs until then stay."""
+    shutil.copytree(place / "in", tmp_path / "in")
+    (tmp_path / "in" / "0.jpg").write_bytes(b"")
+    write, written = Path.write_bytes, []
+
+    def fail(self, content):
+        written.append(self)
+        if len(written) == 2:
+            write(self, b"half")
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(self, content)
+
+    monkeypatch.setattr(Path, "write_bytes", fail)
+    with pytest.raises(ValueError, match=r"a\.png\.png cannot be written: No space left on device\."):
+        matte(tmp_path / "in", tmp_path / "out", model=place / "small-free", output="alpha")
+    assert len(written) == 2
+    assert files(tmp_path / "out") == ["a.jpg.png"]
+    assert "0.jpg is not a readable picture" in capsys.readouterr().err
+
+
+def test_an_output_that_cannot_be_made_is_told(place, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match=r"file/out/a\.png cannot be written: Not a directory"):
+        matte(place / "in" / "a.png", tmp_path / "file" / "out", model=place / "small-free", output="alpha")
+
+
+def test_a_picture_of_one_pixel_s_width(place, tmp_path):
+    for size in ((1, 1), (1, 50), (50, 1)):
+        for output in ("rgba", "composite"):
+            Image.new("RGB", size, (200, 10, 30)).save(tmp_path / "thin.png")
+            background = "blur" if output == "composite" else None
+            for model in ("small-free", "small-trimap"):
+                options = {"trimap": "predict", "coarse": place / "small-free"} if model == "small-trimap" else {}
+                options |= {"model": place / model, "output": output, "background": background}
+                matte(tmp_path / "thin.png", tmp_path / "out", **options)
+                with Image.open(tmp_path / "out" / "thin.png") as out:
+                    assert out.size == size
+
+
+def test_names_beyond_ascii(place, tmp_path):
+    for name in ("Zoë 日本.jpg", "a\nb.jpg"):
+        shutil.copy(place / "in" / "a.jpg", tmp_path / name)
+    matte(tmp_path, tmp_path / "out ä", model=place / "small-free", output="alpha")
+    assert files(tmp_path / "out ä") == ["Zoë 日本.png", "a\nb.png"]
 
 
 def test_the_shipped_model_is_missed_in_a_sentence(place, tmp_path, monkeypatch):

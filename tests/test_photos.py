@@ -181,3 +181,71 @@ def test_a_trimap_is_read_for_the_upright_photo(tmp_path):
     assert trimap.ravel()[[0, 1, 127, 254, 255]].tolist() == [0, 128, 128, 128, 255]
     with pytest.raises(ValueError, match=r"16 × 16 pixels, but its photo, upright, 8 × 9"):
         photos.read_trimap(path, photos.Photo(np.zeros((9, 8, 3), np.uint8)), LIMIT)
+
+
+def grey_profile(gamma: float) -> bytes:
+    """A grey ICC profile of version 2, as its specification lays it out: white point D50 and one curve."""
+
+    def text(kind: bytes, content: bytes) -> bytes:
+        return kind + bytes(4) + content
+
+    tags = {
+        b"desc": text(b"desc", struct.pack(">I", 5) + b"grey\0" + bytes(78)),
+        b"cprt": text(b"text", b"none\0"),
+        b"wtpt": text(b"XYZ ", struct.pack(">3I", 63190, 65536, 54061)),
+        b"kTRC": text(b"curv", struct.pack(">IH", 1, round(gamma * 256))),
+    }
+    start, table, data = 132 + 12 * len(tags), struct.pack(">I", len(tags)), b""
+    for name, content in tags.items():
+        table += name + struct.pack(">II", start + len(data), len(content))
+        data += content + bytes(-len(content) % 4)
+    head = struct.pack(">I4xI4s4s4s12x4s", 128 + len(table + data), 0x02400000, b"mntr", b"GRAY", b"XYZ ", b"acsp")
+    head = head.ljust(68, b"\0") + struct.pack(">3I", 63190, 65536, 54061)
+    return head.ljust(128, b"\0") + table + data
+
+
+@pytest.mark.parametrize("mode", ["L", "LA"])
+def test_grey_goes_by_its_profile(tmp_path, mode):
+    """Level 128 of a linear grey is light of 0.502, which is level 188 in sRGB (IEC 61966-2-1)."""
+    picture = Image.new("L", (4, 4), 128).convert(mode)
+    photo = photos.read(saved(tmp_path, picture, icc_profile=grey_profile(1.0)), LIMIT)
+    assert np.abs(photo.rgb.astype(int) - 188).max() <= 1
+    assert photo.profile is None
+
+
+def test_16_bits_with_a_clear_grey_become_8(tmp_path):
+    deep = Image.fromarray(np.arange(64, dtype=np.uint16).reshape(8, 8) * 257)
+    photo = photos.read(saved(tmp_path, deep, transparency=5), LIMIT)  # no pixel is 5
+    assert np.array_equal(photo.rgb[..., 0].ravel(), np.arange(64))
+    with pytest.raises(ValueError, match="transparent"):
+        photos.read(saved(tmp_path, deep, transparency=257), LIMIT)
+
+
+def test_a_trimap_may_have_16_bits(tmp_path):
+    """Pillow's conversion would take all from 255 of 65535 on for foreground."""
+    deep = Image.fromarray(np.array([[0, 300, 32768, 65535]], np.uint16))
+    trimap = photos.read_trimap(saved(tmp_path, deep), photos.Photo(np.zeros((1, 4, 3), np.uint8)), LIMIT)
+    assert trimap.tolist() == [[0, 128, 128, 255]]
+
+
+def test_exif_that_cannot_be_written_again_is_left_out(tmp_path):
+    """An offset (tag 273) of type LONG that Pillow writes as SHORT."""
+    exif = b"Exif\0\0II*\0" + struct.pack("<IHHHIII", 8, 1, 273, 4, 1, 2**32 - 1, 0)
+    photo = photos.read(saved(tmp_path, Image.fromarray(ramp()), "jpg", exif=exif, quality=100), LIMIT)
+    assert photo.exif is None
+    assert np.abs(photo.rgb[..., 0].astype(int) - ramp()).max() <= 2
+
+
+def test_a_tiff_with_harmed_tags_is_named_or_read(tmp_path):
+    """A profile that is a number is none; a second picture that has no size is an error."""
+    path = saved(tmp_path, Image.fromarray(ramp()), "tif", icc_profile=SRGB)
+    content = path.read_bytes()
+    (start,) = struct.unpack("<I", content[4:8])
+    (count,) = struct.unpack("<H", content[start : start + 2])
+    end = start + 2 + 12 * count
+    (profile,) = (at for at in range(start + 2, end, 12) if content[at : at + 2] == struct.pack("<H", 34675))
+    path.write_bytes(content[:profile] + struct.pack("<HHII", 34675, 4, 1, 7) + content[profile + 12 :])
+    assert photos.read(path, LIMIT).profile is None
+    path.write_bytes(content[:end] + struct.pack("<I", len(content)) + content[end + 4 :] + bytes(6))
+    with pytest.raises(ValueError, match=r"photo\.tif is not a readable picture"):
+        photos.read(path, LIMIT)

@@ -128,7 +128,7 @@ def test_a_setting_out_of_range_is_named(setting):
 @pytest.mark.parametrize(
     "wrong",
     [{"ema": 1}, {"clip": -1}, {"schedule": "none"}, {"optimiser": "x"}, {"keep": "first"}, {"milestones": (0.5,)}]
-    + [{"milestones": (0.9, 0.5), "factors": (1, 2)}],
+    + [{"milestones": (0.9, 0.5), "factors": (1, 2)}, {"precision": "bf16-true"}],
 )
 def test_a_choice_that_there_is_not_is_named(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):

@@ -12,6 +12,7 @@ from conftest import ROOT, SCRIPTS
 
 from ldportrait import benchmarks, datasets, scores, settings
 from ldportrait.layerdiffuse import files
+from ldportrait.models import NETWORKS
 
 SCHEMA = yaml.safe_load((ROOT / "config" / "schema.yaml").read_text(encoding="utf-8"))
 
@@ -45,7 +46,7 @@ def test_the_given_stays_as_it_is():
     assert given == {"prompts": {"count": 5}}
 
 
-@pytest.mark.parametrize("name", ["config.yaml", "paper.yaml", "study.yaml"])
+@pytest.mark.parametrize("name", ["config.yaml", "paper.yaml", "study.yaml", "trimap-model.yaml"])
 def test_the_shipped_configurations_are_valid(name):
     settings.complete(yaml.safe_load((ROOT / "config" / name).read_text(encoding="utf-8")), SCHEMA)
 
@@ -109,6 +110,17 @@ def test_a_mistake_is_one_sentence_with_its_key(given, sentence):
             ["no catalogue", "no.yaml"],
         ),
         ({"generate": {"backend": "layerdiffuse"}}, ["truth", "layerdiffuse"]),
+        ({"video": {"benchmarks": ["crgnn"]}}, ["video.benchmarks", "video.roots.crgnn"]),
+        ({"video": {"benchmarks": ["crgnn"], "roots": {"crgnn": "nowhere"}}}, ["video.roots.crgnn", "nowhere"]),
+        ({"video": {"free": "nowhere"}}, ["video.free", "nowhere/model.json"]),
+        ({"video": {"model": "nowhere"}}, ["video.model", "nowhere/model.json"]),
+        ({"video": {"model": "resources/models/portrait"}}, ["video.model", "needs a trimap", "portrait"]),
+        ({"video": {"segmenter": "sam2"}}, ["video.segmenter", "video.weights"]),
+        ({"video": {"segmenter": "sam2", "weights": "nowhere"}}, ["video.weights", "nowhere/model.safetensors"]),
+        ({"video": {"segmenter": "sam2", "weights": "resources/models/portrait"}}, ["video.sha256"]),
+        ({"video": {"segmenter": "masks"}}, ["video.segmenter", "video.masks"]),
+        ({"video": {"segmenter": "masks", "masks": "nowhere"}}, ["video.masks", "nowhere/bank-clips"]),
+        ({"compare": {"model": "modnet", "others": []}}, ["compare.model", "video.model", "video.benchmarks"]),
     ],
 )
 def test_an_impossible_combination_is_one_sentence(given, words):
@@ -266,6 +278,8 @@ def test_the_schema_allows_what_the_registries_hold():
     assert set(settings.VARIANTS) == set(datasets.VARIANTS) == set(scores.VARIANTS)
     images = [name for name in benchmarks.NAMES if benchmarks.get(name).KIND == "image"]
     assert SCHEMA["properties"]["benchmark"]["properties"]["names"]["items"]["enum"] == images
+    clips = [name for name in benchmarks.NAMES if benchmarks.get(name).KIND == "video"]
+    assert SCHEMA["properties"]["video"]["properties"]["benchmarks"]["items"]["enum"] == clips
     layouts = SCHEMA["properties"]["external"]["additionalProperties"]["properties"]["layout"]["enum"]
     assert layouts == [name for name in images if name != "bank"]
     models = {path.stem for path in (SCRIPTS / "ldportrait" / "generators").glob("*.py")} - {"__init__", "artifacts"}
@@ -288,3 +302,54 @@ def test_defaults_are_those_of_the_command(section):
     properties = SCHEMA["properties"][section]["properties"]
     wanted = {key: part["default"] for key, part in properties.items() if key not in handled_by_the_rule}
     assert wanted == {key: parameters[key].default for key in wanted}
+
+
+def test_the_networks_that_need_a_trimap_are_those_of_the_registry():
+    assert set(settings.TRIMAP_BASED) == {name for name, network in NETWORKS.items() if network.needs_trimap}
+
+
+def test_clips_are_matted_by_the_first_network_that_needs_a_trimap():
+    config = complete(compare={"model": "small-free", "others": ["gfm", "vitmatte-s"], "seeds": [5, 3]})
+    training = settings.video_training(config)
+    assert training.name == "vitmatte-s/refined-f100-s5"
+    assert training in settings.trainings(config)
+    assert settings.video_training(complete()) in settings.trainings(complete())
+    assert settings.video_training(complete(compare={"model": "gfm", "others": []})) is None
+
+
+def test_without_clips_no_network_for_them_is_needed():
+    settings.cross_check(complete(compare={"model": "gfm", "others": []}, video={"benchmarks": []}))
+
+
+def test_a_trimap_based_model_does_not_segment(tmp_path):
+    (tmp_path / "model.json").write_text('{"model": "small-trimap"}')
+    settings.cross_check(complete(video={"model": str(tmp_path)}))
+    with pytest.raises(ValueError, match=r"^video.free must name one that needs no trimap, which small-trimap "):
+        settings.cross_check(complete(video={"free": str(tmp_path)}))
+
+
+def test_the_ways_to_matte_clips():
+    assert settings.video_methods(complete(), "bank-clips") == list(settings.VIDEO_ORDER) == list(scores.METHODS)
+    config = complete(video={"others": ["truth"], "strength": 2})
+    assert settings.video_methods(config, "bank-clips") == ["frames", "ours", "truth"]
+    assert settings.video_methods(config, "crgnn") == ["frames", "ours"]  # it has no true alpha of every frame
+    assert settings.matte_video_options(config, "frames") == "--trimaps none --no-smooth"
+    assert settings.matte_video_options(config, "ours") == "--trimaps evidence --smooth --neighbours 3 --strength 2"
+    assert {*settings.VIDEO_METHODS, "mask"} == set(scores.METHODS)
+
+
+def test_defaults_of_video_are_those_of_its_commands():
+    properties = SCHEMA["properties"]["video"]["properties"]
+    for command, keys in [("matte_video", ("strength", "neighbours")), ("segment_video", ("segmenter", "sha256"))]:
+        parameters = inspect.signature(importlib.import_module(command).main).parameters
+        assert {key: parameters[key].default for key in keys} == {key: properties[key]["default"] for key in keys}
+
+
+def test_what_segmenting_takes():
+    assert settings.segment_video_options(complete()) == "--segmenter frames"
+    assert settings.segmenter_files(complete(), "crgnn") == {"weights": [], "masks": []}
+    sam2 = complete(video={"segmenter": "sam2", "weights": "here", "sha256": "ab", "masks": "there"})
+    assert settings.segment_video_options(sam2) == "--segmenter sam2 --sha256 ab"
+    assert settings.segmenter_files(sam2, "crgnn") == {"weights": ["here/model.safetensors"], "masks": []}
+    given = complete(video={"segmenter": "masks", "masks": "there"})
+    assert settings.segmenter_files(given, "crgnn") == {"weights": [], "masks": ["there/crgnn"]}

@@ -176,11 +176,30 @@ def test_a_damaged_checkpoint_is_thrown_away(place, capsys):
     folder = place / "old"
     folder.mkdir()
     (folder / "last.ckpt").write_bytes(b"no checkpoint")
+    (folder / "mine.txt").touch()
     train(place / "truth", place / "fresh", backgrounds=place / "grounds", steps=1, checkpoints=folder)
     printed = capsys.readouterr().out
     assert "last.ckpt is damaged" in printed
     assert "going on" not in printed
-    assert not folder.exists()
+    assert [path.name for path in folder.iterdir()] == [
+        "mine.txt"
+    ]  # of a folder that is given, nothing else is removed
+
+
+def test_another_cache_is_another_order_of_samples(place, tmp_path, monkeypatch, capsys):
+    sample = training.Composites.bytes
+
+    def signalled(self: training.Composites, index: int) -> dict[str, torch.Tensor]:
+        if index == 9:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return sample(self, index)
+
+    monkeypatch.setattr(training.Composites, "bytes", signalled)
+    with pytest.raises(typer.Exit):
+        train(place / "truth", tmp_path / "model", backgrounds=place / "grounds", cache=1000)
+    monkeypatch.undo()
+    train(place / "truth", tmp_path / "model", backgrounds=place / "grounds", cache=900)
+    assert "going on" not in capsys.readouterr().out
 
 
 def test_a_checkpoint_of_another_run_is_not_used(tmp_path):

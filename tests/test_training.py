@@ -25,6 +25,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from ldportrait import augment, models, shards, training
+from ldportrait.models import losses as terms
 
 PARAMS = augment.Params(crop=32)
 
@@ -348,6 +349,41 @@ def test_a_batch_without_a_finite_loss_changes_nothing_and_is_kept(tars, tmp_pat
     (kept,) = (tmp_path / "skipped").iterdir()
     assert kept.name == "step-000000003-rank-0.safetensors"
     assert torch.equal(load_file(kept)["image"][1], stream_of(tars)[5]["image"])
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_batches_that_an_earlier_run_kept_are_removed(tars, tmp_path):
+    fitted(tars, tmp_path, network=Tiny(broken=(first_pixel(tars, 3),)))
+    assert list((tmp_path / "skipped").iterdir())
+    training.clear(tmp_path)
+    assert fitted(tars, tmp_path).skipped == 0
+    assert not (tmp_path / "skipped").exists()
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_losses_are_computed_in_full_precision(tars, tmp_path):
+    """Against double precision: in bfloat16, differences of gradients would be wrong by percents."""
+    found = []
+
+    def own(parts: dict[str, torch.Tensor], batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        alpha, true = parts["alpha"], batch["alpha"]
+        pair = [terms.gradient_penalty(*(x.to(kind) for x in (alpha, true, torch.ones_like(true))))
+                for kind in (alpha.dtype, torch.double)]  # fmt: skip
+        found.append([penalty.item() for penalty in pair])
+        return {"penalty": pair[0]}
+
+    network = Tiny()
+    network.predict_all = lambda image, trimap: {"alpha": network(image, trimap)}
+    module = training.Matting(network, {"penalty": 1}, replace(PLAN, precision="bf16-mixed"), own, seed=3)
+    training.fit(module, stream_of(tars), tmp_path, {})
+    assert len(found) == PLAN.steps
+    for penalty, exact in found:
+        assert penalty == pytest.approx(exact, rel=1e-5)
+
+
+def test_the_log_has_whole_numbers_of_steps(tmp_path):
+    training.write_log([{"step": 1234567, "loss": 0.123456789, "skipped": 1000001}], tmp_path / "log.csv")
+    assert (tmp_path / "log.csv").read_text().split() == ["step,loss,skipped", "1234567,0.123457,1000001"]
 
 
 @pytest.mark.usefixtures("one_thread")

@@ -78,7 +78,7 @@ def test_a_damaged_checkpoint_is_said_and_not_used(tmp_path, capsys):
     checkpoint = tmp_path / "whole" / "coarse.ckpt"
     checkpoint.write_bytes(checkpoint.read_bytes()[:-100])
     fit(again, tmp_path / "whole")
-    assert "coarse.ckpt is damaged and not used" in capsys.readouterr().out
+    assert "coarse.ckpt is damaged and is thrown away" in capsys.readouterr().out
     assert equal(states(whole), states(again))
 
 
@@ -87,6 +87,21 @@ def test_a_finished_stage_is_not_repeated(tmp_path):
     fit(first, tmp_path)
     fit(again, tmp_path, data=Breaks(at=0))
     assert equal(states(first), states(again))
+
+
+def test_a_damaged_checkpoint_is_thrown_away(tmp_path, capsys):
+    (tmp_path / "coarse.ckpt").write_bytes(b"no checkpoint")
+    assert len(fit(network(), tmp_path)) == 6
+    assert "coarse.ckpt is damaged" in capsys.readouterr().out
+
+
+def test_the_log_tells_the_rate_of_each_step():
+    """One cycle begins at a 25th of the largest rate, torch's default; with 9 steps the rise is of one step exactly."""
+    stage = training_whole.Stage(network().train(), "coarse", training_whole.Plan(9, 2, 3e-3))
+    image, alpha = (torch.stack(tensors) for tensors in zip(composites()[0], composites()[1], strict=True))
+    for _ in range(9):
+        stage.advance(image, alpha)
+    assert [row["learning_rate"] for row in stage.rows[:2]] == pytest.approx([3e-3 / 25, 2.9e-3], rel=0.1)
 
 
 def test_the_average_by_hand():

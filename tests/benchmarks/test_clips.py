@@ -3,6 +3,7 @@
 import shutil
 import tracemalloc
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,7 +11,7 @@ import trees
 from conftest import ROOT
 
 from ldportrait import benchmarks, images
-from ldportrait.benchmarks import bank_clips, clips, crgnn
+from ldportrait.benchmarks import bank_clips, bank_clips_moving, clips, crgnn
 
 BANK = ROOT / "resources" / "bank"
 SETS = {
@@ -248,3 +249,58 @@ def test_a_bank_without_clips_is_refused():
 def test_a_missing_bank_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"bank\.parquet"):
         bank_clips.items(tmp_path)
+
+
+def test_the_moving_clips_have_the_same_people_and_mattes():
+    still, moving = bank_clips.items(BANK)[2], bank_clips_moving.items(BANK)[2]
+    assert still == moving
+    assert bank_clips_moving.frames(moving) == 24
+    found = list(bank_clips_moving.load_clip(moving))
+    assert len(found) == 24
+    for (image, alpha), (before, exact) in zip(found, bank_clips.load_clip(still), strict=True):
+        np.testing.assert_array_equal(alpha, exact)
+        np.testing.assert_array_equal(image[alpha == 255], before[alpha == 255])
+        assert (image[alpha == 0] != before[alpha == 0]).any()
+    again = bank_clips_moving.load_clip(moving)
+    assert all((image == same).all() for (image, _), (same, _) in zip(found, again, strict=True))
+
+
+def test_the_background_moves_by_what_the_path_says(tmp_path):
+    """Phase correlation finds the motion between two frames, whatever way they were made."""
+    shutil.copyfile(bank_clips.items(BANK)[0].background, tmp_path / "b.webp")
+    images.write_webp(tmp_path / "c.webp", np.zeros((24 * 320, 320, 4), np.uint8), lossless=True)
+    sample = bank_clips.Sample("clip-05", tmp_path / "c.webp", 24, tmp_path / "b.webp")
+    pictures = [image.mean(axis=2) for image, _ in bank_clips_moving.load_clip(sample)]
+    maps = bank_clips_moving.path("clip-05", 24, (320, 320), (416, 416))
+    weight = cv2.createHanningWindow((320, 320), cv2.CV_64F)
+    centre = maps[:, :, :2] @ [159.5, 159.5] + maps[:, :, 2]
+    for t in range(1, 24):
+        (x, y), _ = cv2.phaseCorrelate(pictures[t - 1], pictures[t], weight)
+        expected = (centre[t] - centre[t - 1]) / maps[t, 0, 0]
+        np.testing.assert_allclose([-x, -y], expected, atol=0.5)  # the zoom blurs the peak
+    steps = np.hypot(*np.diff(centre, axis=0).T)
+    assert 0.5 < steps.mean() < 6
+    assert (np.abs(centre % 1 - 0.5) < 0.4).any()  # between pixels
+
+
+def test_the_path_shows_no_border_and_depends_on_the_clip_alone():
+    for index in range(40):
+        maps = bank_clips_moving.path(f"clip-{index:02d}", 200, (320, 240), (416, 312))
+        for corner in ([0, 0], [239, 319]):
+            place = maps[:, :, :2] @ corner + maps[:, :, 2]
+            assert place.min() >= 1
+            assert (place <= [310, 414]).all()
+        assert 1 / maps[:, 0, 0].min() <= bank_clips_moving.ZOOM
+        np.testing.assert_array_equal(maps, bank_clips_moving.path(f"clip-{index:02d}", 200, (320, 240), (416, 312)))
+    shorter = bank_clips_moving.path("clip-01", 24, (320, 320), (416, 416))
+    assert (shorter != bank_clips_moving.path("clip-02", 24, (320, 320), (416, 416))).any()
+    jerk = np.abs(np.diff(shorter[:, :, 2], n=2, axis=0))
+    assert jerk.max() < 4  # pixels a frame a frame: smooth, with a slight shake
+
+
+def test_nothing_shows_beyond_the_background(tmp_path):
+    images.write_webp(tmp_path / "b.webp", np.full((64, 96, 3), 255, np.uint8), lossless=True)
+    images.write_webp(tmp_path / "c.webp", np.zeros((24 * 30, 40, 4), np.uint8), lossless=True)
+    for index in range(10):
+        sample = bank_clips.Sample(f"clip-{index:02d}", tmp_path / "c.webp", 24, tmp_path / "b.webp")
+        assert all((image == 255).all() for image, _ in bank_clips_moving.load_clip(sample))

@@ -78,7 +78,8 @@ def of_models(pattern, model=None):
 
 def benchmark_place(name):
     """What says that a benchmark is there: the bank's table, or the folder of another."""
-    return BANK if name == "bank" else ancient(config["benchmark"]["roots"][name])
+    roots = config["benchmark"]["roots"] | config["video"]["roots"]
+    return BANK if name.split("-")[0] == "bank" else ancient(roots[name])
 
 
 onstart:

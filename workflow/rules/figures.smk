@@ -427,8 +427,8 @@ rule build_gallery:
         script=f"{SCRIPTS}/build_gallery.py",
         template=f"{SCRIPTS}/ldportrait/gallery.html.jinja",
         screened=rules.screen_portraits.output.table,
-        figures=FIGURES,
-        tables=TABLES,
+        figures=FIGURES + VIDEO_FIGURES,
+        tables=TABLES + VIDEO_TABLES,
     output:
         page=ensure(f"{R}/index.html", non_empty=True),
     log:
@@ -443,8 +443,9 @@ rule build_gallery:
         run=config["run"],
         shards=len(SHARDS),
         limit=config["figures"]["gallery_limit"],
+        video="--video" if CLIPS else "--no-video",
     shell:
         "run=$(dirname {input.screened:q}); "
         "python {input.script} $run/generated $run/refined {input.screened:q} "
         "$run/measured $run/figures $run/tables {output.page:q} "
-        "--run {params.run} --shards {params.shards} --limit {params.limit} > {log:q} 2>&1"
+        "--run {params.run} --shards {params.shards} --limit {params.limit} {params.video} > {log:q} 2>&1"

@@ -32,7 +32,7 @@ rule fetch_weights:
         f"{R}/logs/fetch_weights.log",
     localrule: True
     conda:
-        "../../envs/generate.yaml"
+        "../../envs/generate.yaml" if ON_GPU else "../../envs/generate.cpu.yaml"
     resources:
         places=settings.fetch_options(config),
     shell:
@@ -56,7 +56,7 @@ rule generate_portraits:
     benchmark:
         f"{R}/benchmarks/generate_portraits/{{shard}}.tsv"
     conda:
-        "../../envs/generate.yaml"
+        "../../envs/generate.yaml" if ON_GPU else "../../envs/generate.cpu.yaml"
     resources:
         gpu=ON_GPU,
         mem_mb=24000 if WEIGHTS else 2000,

@@ -20,7 +20,7 @@ rule score_mattes:
     conda:
         "../../envs/core.yaml"
     resources:
-        mem_mb=1000,
+        mem_mb=2000,
         runtime=60,
     params:
         library=library("score_mattes"),

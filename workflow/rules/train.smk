@@ -27,12 +27,13 @@ rule train_matting:
     benchmark:
         f"{R}/benchmarks/train_matting/{{model}}/{{variant}}-f{{percent}}-s{{seed}}.tsv"
     conda:
-        "../../envs/train.yaml"
+        "../../envs/train.yaml" if config["train"]["gpus"] else "../../envs/train.cpu.yaml"
     threads: config["train"]["threads"]
     resources:
         gpu=config["train"]["gpus"],
+        devices=config["train"]["gpus"],  # gpu is cut down to --resources; a training never is, which would change it
         nodes=config["train"]["nodes"],
-        mem_mb=3000,
+        mem_mb=12000 if config["train"]["gpus"] else 3000,
         runtime=1440,
     params:
         library=library("train_matting"),
@@ -42,7 +43,7 @@ rule train_matting:
         "init={input.init:q}; initial={input.initial:q}; "
         "python {input.script} $(dirname {input.dataset:q}) $(dirname {output.info:q}) --model {wildcards.model} "
         "--run {params.run} --fraction $((10#{wildcards.percent})) --seed {wildcards.seed} "
-        "--backgrounds {input.backgrounds:q} --gpus {resources.gpu} --nodes {resources.nodes} --threads {threads} "
+        "--backgrounds {input.backgrounds:q} --gpus {resources.devices} --nodes {resources.nodes} --threads {threads} "
         '${{init:+--init-file "$init"}} ${{initial:+--initial "$(dirname "$initial")"}} {params.options} > {log:q} 2>&1'
 
 
@@ -62,11 +63,11 @@ rule predict_mattes:
     benchmark:
         f"{R}/benchmarks/predict_mattes/{{benchmark}}/{{model}}/{{variant}}-f{{percent}}-s{{seed}}.tsv"
     conda:
-        "../../envs/train.yaml"
+        "../../envs/train.yaml" if config["train"]["gpus"] else "../../envs/train.cpu.yaml"
     threads: config["train"]["threads"]
     resources:
-        gpu=config["train"]["gpus"],
-        mem_mb=3000,
+        gpu=min(1, config["train"]["gpus"]),
+        mem_mb=12000 if config["train"]["gpus"] else 3000,
         runtime=120,
     params:
         library=library("predict_mattes"),

@@ -11,6 +11,7 @@ from ldportrait import commands, gallery, pictures, shards
 
 FIGURES = ("mosaic", "attributes", "refinement", "acceptance", "variants", "capacity", "models", "qualitative")
 TABLES = ("screening", "variants", "models", "capacity")
+VIDEO_FIGURES, VIDEO_TABLES = ("video_preview", "video_strip", "video_dtssd"), ("video",)
 CAPTIONS = Path(__file__).parents[1] / "report"
 
 
@@ -28,6 +29,7 @@ def main(
     limit: Annotated[int, typer.Option(min=0, help="Most portraits in the gallery, evenly spaced; 0 for all.")] = 4000,
     figure: Annotated[list[str], typer.Option(help="Figures to show; repeat it.")] = FIGURES,
     table: Annotated[list[str], typer.Option(help="Tables to show; repeat it.")] = TABLES,
+    video: Annotated[bool, typer.Option(help="Show the figures and the table of video matting, too.")] = False,
     captions: Annotated[Path, typer.Option(help="Folder of the captions.")] = CAPTIONS,
 ) -> None:
     """Build the static page of a run: headline numbers, figures, tables, and a gallery of its portraits.
@@ -45,8 +47,8 @@ def main(
     page = gallery.page_text(
         run,
         gallery.headline(items, pd.read_csv(variants) if "variants" in table and variants.is_file() else None),
-        gallery.figure_entries(figures, figure, captions, output),
-        gallery.table_entries(tables, table, captions, output),
+        gallery.figure_entries(figures, [*figure, *(VIDEO_FIGURES if video else ())], captions, output),
+        gallery.table_entries(tables, [*table, *(VIDEO_TABLES if video else ())], captions, output),
         gallery.sentence(len(shown), len(items)),
     )
     with (

@@ -26,8 +26,7 @@ def main(
 ) -> None:
     """Export a model to ONNX: image (B, 3, H, W) in [0, 1], and trimap where it needs one, to alpha (B, 1, H, W).
 
-    B, H and W are free (H and W from 2 on). The file appears only if onnxruntime answers as torch does, to 0.001, at
-    two sizes.
+    B, H and W are free. The file appears only if onnxruntime answers as torch does, to 0.001, at two sizes.
     """
     from ldportrait import models
 

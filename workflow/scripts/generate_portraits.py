@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from tqdm import tqdm
 
-from ldportrait import commands, generators, shards
+from ldportrait import commands, devices, generators, shards
 from ldportrait.prompts import COLUMNS
 from ldportrait.shards import Item
 
@@ -55,6 +55,8 @@ def main(
     if missing := [name for name in COLUMNS if name not in table.columns]:
         raise ValueError(f"{prompts} has no column {missing[0]!r}; make it with make_prompts.py.")
     rows = table.to_dict("records")
+    if backend == "layerdiffuse":
+        devices.take(gpus)
     module = generators.get(backend)
     state = {"stage": "generate", "backend": backend, "version": module.VERSION, "rows": rows}
     settings = {"bank": bank, "pictures": pictures}

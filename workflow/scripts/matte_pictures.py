@@ -1,30 +1,49 @@
-"""Matte photos with a trained model: cut out, their alpha alone, or before another background."""
+"""Matte photos and videos with a trained model: cut out, their alpha alone, or before another background."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ldportrait import commands
+from ldportrait import commands, finishing
 
 if TYPE_CHECKING:
     import numpy as np
 
     from ldportrait.inference import Predictor
     from ldportrait.photos import Photo
+    from ldportrait.video.files import Clip
+    from ldportrait.video.matting import Matte
+
+    Matter = Callable[[Photo, Path, int], np.ndarray]
+    Finish = Callable[[Photo, np.ndarray], np.ndarray]
 
 DEFAULT = Path("resources/models/portrait")
+FOR_VIDEO = Path("resources/models/trimap")  # where there is one: with trimaps from DEFAULT, steadier than that alone
 PICTURES = set(".jpg .jpeg .png .webp .bmp .tif .tiff .gif .avif .heic .heif".split())
+FORMATS = {"mov": ".mov", "webm": ".webm", "mp4": ".mp4", "png": ""}  # png is a folder of pictures
 VIDEOS = set(".mp4 .mov .m4v .mkv .webm .avi .mpg .mpeg".split())
-OUTPUTS = ("rgba", "alpha", "composite")
 
 
 def main(
-    source: Annotated[Path, typer.Argument(metavar="PHOTO", help="A photo, or a folder of photos with subfolders.")],
-    folder: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for the PNGs; subfolders are kept.")],
-    model: Annotated[Path, typer.Option(help="The model's folder.")] = DEFAULT,
+    source: Annotated[
+        Path, typer.Argument(metavar="SOURCE", help="A photo, a video, or a folder of both with subfolders.")
+    ],
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            metavar="OUT", help="Folder for the results; subfolders are kept. Of one video, a .mov, .webm or .mp4 too."
+        ),
+    ],
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            help=f"The model's folder; else {DEFAULT}, and for videos {FOR_VIDEO} with trimaps by --coarse, "
+            "if it is there."
+        ),
+    ] = None,
     output: Annotated[
         str, typer.Option(help="rgba (cut out, with clean colour), alpha, or composite (before --background).")
     ] = "rgba",
@@ -38,7 +57,16 @@ def main(
             "none for a model that needs none. Both are the default."
         ),
     ] = None,
-    coarse: Annotated[Path, typer.Option(help="The trimap-free model that predicts trimaps.")] = DEFAULT,
+    coarse: Annotated[
+        Path, typer.Option(help="The trimap-free model that predicts trimaps, and segments videos.")
+    ] = DEFAULT,
+    format: Annotated[
+        str | None,
+        typer.Option(
+            help="Of videos: mov (ProRes 4444, for rgba), webm (VP9), mp4 (for alpha and composite) or png (a folder)."
+        ),
+    ] = None,
+    smooth: Annotated[bool, typer.Option(help="Whether videos are smoothed over time where alpha is unsure.")] = True,
     side: Annotated[
         int | None,
         typer.Option(min=1, help="Longer side of what a trimap-free model is shown; a tile's side for another."),
@@ -48,87 +76,146 @@ def main(
     gpus: Annotated[int, typer.Option(min=0, max=1, help="1 runs on a GPU.")] = 0,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; else as many as there are.")] = None,
 ) -> None:
-    """Matte a photo, or each of a folder, to OUT/{name}.png. Each output appears whole or not at all.
+    """Matte a photo to OUT/{name}.png, a video to OUT/{name}.mov (alpha and composite: .mp4), or each of a folder.
 
-    The photo's turn is applied; colour profile and EXIF stay. What cannot be read is named and the others are matted.
+    Each output appears whole or not at all. A photo's turn is applied; colour profile and EXIF stay. A video keeps its
+    times, its sound is left out. What cannot be read is named and the others are matted.
     """
-    if output not in OUTPUTS:
-        raise ValueError(f"--output is one of {', '.join(OUTPUTS)}, not {output}.")
-    if background is not None and output != "composite":
-        raise ValueError("--background is for --output composite.")
-    photos_in = find(source, folder)
-    names = targets(photos_in, source)
-    check_targets(photos_in, names, folder)
-    matte = matter(model, coarse, trimap, side, onnx, gpus, threads or os.cpu_count() or 1, source)
+    found = find(source, folder)
+    single = len(found) == 1 and is_video(found[0]) and is_video(folder)
+    finishing.check(output, background)
+    if single and format:
+        raise ValueError("The output's name says its format; leave out --format, or name a folder.")
+    suffixes = {True: "" if single else video_suffix(output, format), False: ".png"}
+    names = [Path(folder.name)] if single else targets(found, source, lambda path: suffixes[is_video(path)])
+    folder = folder.parent if single else folder
+    check_targets([*found, *given(found, source, trimap, background)], names, folder)
+    limit, options = round(largest * 1e6), (side, onnx, gpus, threads or os.cpu_count() or 1)
+    finish = finishing.finisher(output, background, limit)
+    works = {}
+    if not all(map(is_video, found)):
+        matte = matter(model or DEFAULT, coarse, trimap, *options, source)
+        works[False] = lambda path, target: of_photo(path, target, limit, matte, finish)
+    if any(map(is_video, found)):
+        mattes = video_matter(model, coarse, trimap, smooth, *options)
+        works[True] = lambda path, target: of_video(path, target, mattes, finish, output, len(found) > 1)
 
     from tqdm import tqdm
 
-    from ldportrait import photos
-
-    limit = round(largest * 1e6)
-    finish = finisher(output, background or "white", limit)
     failures = []
-    for path, name in zip(tqdm(photos_in, desc="matting", unit="picture", disable=None), names, strict=True):
-        try:
-            photo = photos.read(path, limit)
-            photos.write(folder / name, finish(photo, matte(photo, path, limit)), photo)
-        except (ValueError, FileNotFoundError) as error:
-            if len(photos_in) == 1:
-                raise
-            failures.append(" ".join(str(error).split()))
-    for failure in failures:
-        typer.echo(failure, err=True)
-    typer.echo(f"{folder}: {len(photos_in) - len(failures)} of {len(photos_in)} pictures")
+    hidden = True if len(found) == 1 and is_video(found[0]) else None  # a video has a bar of its own
+    try:
+        for path, name in zip(tqdm(found, desc="matting", unit="picture", disable=hidden), names, strict=True):
+            try:
+                write = works[is_video(path)](path, folder / name)
+            except (ValueError, FileNotFoundError) as error:
+                if len(found) == 1:
+                    raise
+                failures.append(" ".join(str(error).split()))
+                continue
+            write()  # where this fails, so would the next
+    finally:
+        for failure in failures:
+            typer.echo(failure, err=True)
+    kind = "pictures and videos" if any(map(is_video, found)) else "pictures"
+    typer.echo(f"{folder}: {len(found) - len(failures)} of {len(found)} {kind}")
     if failures:
         raise typer.Exit(2)
 
 
-def find(source: Path, folder: Path) -> list[Path]:
-    """List the photos to matte, in order; those below the output's folder are outputs.
+def is_video(path: Path) -> bool:
+    """Say whether a path is named like a video."""
+    return path.suffix.lower() in VIDEOS
 
-    Raises FileNotFoundError or ValueError where there are none, and for a video.
+
+def video_suffix(output: str, format: str | None) -> str:
+    """The suffix of a video's output, none for a folder. ValueError for an unknown format, or one without alpha."""
+    format = format or ("mov" if output == "rgba" else "mp4")
+    if format not in FORMATS:
+        raise ValueError(f"--format is one of {', '.join(FORMATS)}, not {format}.")
+    if (output, format) == ("rgba", "mp4"):
+        raise ValueError("An mp4 cannot hold alpha; use --format mov (ProRes 4444), webm (VP9) or png.")
+    return FORMATS[format]
+
+
+def of_photo(path: Path, target: Path, limit: int, matte: "Matter", finish: "Finish") -> "Callable[[], None]":
+    """Matte a photo; return what writes the result. ValueError or FileNotFoundError where it cannot be read."""
+    from ldportrait import photos
+
+    photo = photos.read(path, limit)
+    result = finish(photo, matte(photo, path, limit))
+    return lambda: photos.write(target, result, photo)
+
+
+def of_video(
+    path: Path, target: Path, mattes: "Callable[[Clip], Iterator[Matte]]", finish: "Finish", output: str, nested: bool
+) -> "Callable[[], None]":
+    """Open a video; return what mattes and writes it, and says what of it could not be read. ValueError without any."""
+    from ldportrait.video import cutouts, files
+
+    files.check_target(target, output == "rgba")
+    clip = files.open_clip(path)
+
+    def write() -> None:
+        cutouts.write(mattes(clip), clip, target, finish, nested)
+        for problem in clip.problems:
+            typer.echo(problem, err=True)
+
+    return write
+
+
+def find(source: Path, folder: Path) -> list[Path]:
+    """List the photos and videos to matte, in order; those below the output's folder are outputs.
+
+    Raises FileNotFoundError or ValueError where there are none.
     """
     if source.is_file():
-        if source.suffix.lower() in VIDEOS:
-            raise ValueError(
-                f"{source} is a video; matting videos comes with the video stage, this command reads photos."
-            )
         return [source]
     if not source.is_dir():
-        raise FileNotFoundError(f"There is no photo or folder at {source}.")
+        raise FileNotFoundError(f"There is no photo, video or folder at {source}.")
     found = [
         path
         for path in sorted(source.rglob("*"))
-        if path.suffix.lower() in PICTURES and path.is_file() and not path.name.startswith(".")
+        if path.suffix.lower() in PICTURES | VIDEOS and path.is_file() and not path.name.startswith(".")
     ]
     if folder.resolve() != source.resolve():
         found = [path for path in found if folder.resolve() not in path.resolve().parents]
     if not found:
-        raise ValueError(f"There are no photos in {source}.")
+        raise ValueError(f"There are no photos or videos in {source}.")
     return found
 
 
-def targets(found: list[Path], source: Path) -> list[Path]:
-    """Name the outputs within their folder: a.png for a.jpg, but a.jpg.png where another photo would be a.png too."""
+def targets(found: list[Path], source: Path, suffix: "Callable[[Path], str]" = lambda path: ".png") -> list[Path]:
+    """Name the outputs within their folder: a.png for a.jpg, but a.jpg.png where another photo would be a.png too.
+
+    `suffix` gives that of a file's output.
+    """
     relative = [Path(path.name) if path == source else path.relative_to(source) for path in found]
-    names = [path.with_suffix(".png") for path in relative]
+    suffixes = [suffix(path) for path in found]
+    names = [path.with_suffix(end) for path, end in zip(relative, suffixes, strict=True)]
     while True:
         counts: dict[str, int] = {}
         for name in names:
             counts[str(name).casefold()] = counts.get(str(name).casefold(), 0) + 1
-        full = [path.with_name(f"{path.name}.png") for path in relative]
+        full = [path.with_name(f"{path.name}{end}") for path, end in zip(relative, suffixes, strict=True)]
         better = [long if counts[str(name).casefold()] > 1 else name for name, long in zip(names, full, strict=True)]
         if better == names:
             return names
         names = better
 
 
-def check_targets(found: list[Path], names: list[Path], folder: Path) -> None:
-    """Raise ValueError if an output would take the place of a photo."""
-    sources = {path.resolve() for path in found}
+def given(found: list[Path], source: Path, trimap: str | None, background: str | None) -> list[Path]:
+    """List what else is read: the photos' trimaps, and the background's picture."""
+    trimaps = [] if trimap in (None, "none", "predict") else [trimap_of(path, source, Path(trimap)) for path in found]
+    return trimaps + ([Path(background)] if background else [])
+
+
+def check_targets(inputs: list[Path], names: list[Path], folder: Path) -> None:
+    """Raise ValueError if an output would take the place of a photo, a video, a trimap or a background."""
+    sources = {path.resolve() for path in inputs}
     for name in names:
         if (folder / name).resolve() in sources:
-            raise ValueError(f"{folder / name} would replace a photo; choose another folder for the output.")
+            raise ValueError(f"{folder / name} would replace what is read; choose another folder for the output.")
 
 
 def matter(
@@ -195,6 +282,50 @@ def trimap_of(path: Path, source: Path, place: Path) -> Path:
     return whole if whole.is_file() else place / relative.with_suffix(".png")
 
 
+def video_matter(
+    model: Path | None,
+    coarse: Path,
+    trimap: str | None,
+    smooth: bool,
+    side: int | None,
+    onnx: bool,
+    gpus: int,
+    threads: int,
+) -> "Callable[[Clip], Iterator[Matte]]":
+    """Load what is needed and return what mattes a video: its clip to mattes.
+
+    Raises ValueError or FileNotFoundError for models or a trimap that do not fit together or are not there.
+    """
+    from ldportrait import models
+
+    model = model or (FOR_VIDEO if FOR_VIDEO.exists() else DEFAULT)
+    if not model.exists() and model == DEFAULT:
+        raise FileNotFoundError(f"There is no model at {DEFAULT} yet; name one with --model, or train one.")
+    info = models.read_info(model)
+    needs = models.get(info["model"]).needs_trimap
+    if trimap not in (None, "predict" if needs else "none"):
+        raise ValueError("A video's trimaps come from its segmentation; leave out --trimap.")
+    coarse = coarse if needs else model
+    about = models.read_info(coarse)
+    if models.get(about["model"]).needs_trimap:
+        raise ValueError(f"The model in {coarse} needs a trimap itself; --coarse must be a trimap-free one.")
+
+    from ldportrait import matting
+    from ldportrait.video import cutouts, segmenters
+    from ldportrait.video.matting import one_by_one
+
+    if needs and side is not None and side < matting.SMALLEST:
+        raise ValueError(f"--side must be at least {matting.SMALLEST} for a model with trimaps, not {side}.")
+    guess = cutouts.shared(load(coarse, onnx, gpus, threads))
+    shown = (None if needs else side) or matting.shown_side(about)
+    if needs:
+        matte = cutouts.by_trimaps(one_by_one(load(model, onnx, gpus, threads)), side=side or matting.SIDE)
+    else:
+        matte = cutouts.whole(guess, shown)
+    steady = {} if smooth else None
+    return lambda clip: cutouts.mattes(segmenters.frames(clip, guess, shown), matte, steady)
+
+
 def load(folder: Path, onnx: bool, gpus: int, threads: int) -> "Predictor":
     """Load a model to be run by torch or onnxruntime. ValueError or FileNotFoundError if it is not as it should be."""
     import cv2
@@ -212,44 +343,6 @@ def load(folder: Path, onnx: bool, gpus: int, threads: int) -> "Predictor":
         raise ValueError("A GPU is asked for, but torch finds none; use --gpus 0.")
     network, _ = models.load(folder)
     return inference.predictor(network.to("cuda" if gpus else "cpu", memory_format=torch.channels_last))
-
-
-def finisher(output: str, background: str, limit: int) -> "Callable[[Photo, np.ndarray], np.ndarray]":
-    """Return what makes the output of a photo and its alpha; ValueError for a background that cannot be read."""
-    import numpy as np
-    from PIL import ImageColor
-
-    from ldportrait import images, matting, photos, tiling
-    from ldportrait.benchmarks import bank
-
-    if output == "alpha":
-        return lambda photo, alpha: alpha
-    if output == "rgba":
-        return lambda photo, alpha: np.dstack([matting.foreground(photo.rgb, alpha), alpha])
-    picture = colour = None
-    if background != "blur":
-        if Path(background).is_file():
-            picture = photos.read(background, limit)
-        else:
-            try:
-                colour = np.array(ImageColor.getrgb(background)[:3], np.uint8)
-            except ValueError as error:
-                raise ValueError(f"--background {background} is no colour, no picture's file, and not blur.") from error
-
-    def behind(photo: "Photo", alpha: "np.ndarray") -> "np.ndarray":
-        if picture is not None:
-            return photos.in_colours_of(bank.cover(picture.rgb, alpha.shape), picture.profile, photo)
-        if colour is not None:
-            return np.broadcast_to(photos.in_colours_of(colour[None, None], None, photo), photo.rgb.shape)
-        return matting.blurred(photo.rgb, alpha)
-
-    def composite(photo: "Photo", alpha: "np.ndarray") -> "np.ndarray":
-        result, ground = matting.foreground(photo.rgb, alpha), behind(photo, alpha)
-        for window, _ in tiling.windows(alpha.shape, matting.SIDE, 0, 0):  # in parts, to spare memory
-            result[window] = images.composite(np.dstack([result[window], alpha[window]]), ground[window])
-        return result
-
-    return composite
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ldportrait import commands
+from ldportrait import commands, devices
 
 TABLE = "predictions.parquet"
 
@@ -30,6 +30,7 @@ def main(
     source = benchmarks.get(benchmark, "image")
     info = models.read_info(model)
     samples = source.items(root)
+    devices.take(gpus)
 
     import cv2
     import pandas as pd
@@ -55,7 +56,7 @@ def main(
             alpha = inference.matte(network, image, trimap if needs_trimap else None)
             seconds = time.perf_counter() - started
             name = f"{sample.item}.png"
-            content = cv2.imencode(".png", alpha)[1].tobytes()
+            content = cv2.imencode(".png", alpha)[1].tobytes()  # cv2.imwrite would not tell of a full disk
             (scratch / name).write_bytes(content)
             size = {"width": alpha.shape[1], "height": alpha.shape[0], "seconds": seconds}
             digest = hashlib.sha256(content).hexdigest()

@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import os
-import shutil
 import signal
 import time
 from collections.abc import Mapping
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ldportrait import commands
+from ldportrait import commands, devices
 
 if TYPE_CHECKING:
     import numpy as np
@@ -122,6 +121,7 @@ def main(
     params = picked(augment.Params, given)
     table = part(dataset, "train", fraction, seed)
     grounds = read_backgrounds(backgrounds)
+    devices.take(gpus)
 
     import torch
 
@@ -165,11 +165,12 @@ def main(
     state = info | {"pictures": table.sha256.tolist(), "grounds": list(grounds), "torch": torch.__version__}
     state["plan"] = {name: value for name, value in vars(plan).items() if name != "checkpoint_every"}
     state["parameters"] = {name: list(tensor.shape) for name, tensor in module.state_dict().items()}
-    state["validation"] = validation
+    # the cache says which portraits are shuffled together
+    state |= {"validation": validation, "cache": float(cache)}
     events = output / "events" if tensorboard else None
     with training.alone(folder) as (lock, made):
         if made == training.digest_of(state) and all((output / name).is_file() for name in MADE):
-            shutil.rmtree(folder, ignore_errors=True)
+            training.clear(folder)
             typer.echo(f"{output}: trained by the process that was waited for")
             return
         if not training.fit(module, composites, folder, state, workers, held_out, events):
@@ -185,7 +186,7 @@ def main(
             models.save(module.trained, output, info)
             with contextlib.suppress(OSError):  # on a disk that is full by now, whoever waits trains again
                 os.write(lock, training.digest_of(state).encode())
-            shutil.rmtree(folder, ignore_errors=True)
+            training.clear(folder)
             typer.echo(f"{output}: {len(module.rows)} steps on {len(table)} portraits, {info['seconds']} s")
 
 

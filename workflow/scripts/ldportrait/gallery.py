@@ -146,18 +146,26 @@ def caption(folder: Path | None, name: str) -> str:
 
 
 def figure_entries(folder: Path, names: Sequence[str], captions: Path | None, page: Path) -> list[dict[str, object]]:
-    """What the page needs of each figure. FileNotFoundError names one that is missing."""
+    """What the page needs of each figure; one that moves is a .webp. FileNotFoundError names one that is missing."""
     entries = []
     for name in names:
-        png = folder / f"{name}.png"
-        if not png.is_file():
+        png, moving = folder / f"{name}.png", folder / f"{name}.webp"
+        shown = moving if moving.is_file() else png
+        if not shown.is_file():
             raise FileNotFoundError(f"There is no figure at {png}.")
-        with Image.open(png) as picture:
+        with Image.open(shown) as picture:
             width, height = picture.size
         words = caption(captions, name)
-        links = {"png": link(png, page), "pdf": link(png.with_suffix(".pdf"), page)}
+        links = {"png": link(shown, page), "pdf": link(png.with_suffix(".pdf"), page) if shown == png else ""}
         entries.append(
-            {"name": name, "caption": words, "width": width, "height": height, "wide": width > WIDE, **links}
+            {
+                "name": name,
+                "caption": words,
+                "width": width,
+                "height": height,
+                "wide": width > WIDE or shown == moving,
+                **links,
+            }
         )
     return entries
 

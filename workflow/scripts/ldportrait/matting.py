@@ -119,7 +119,7 @@ def foreground(image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     colour = image.astype(np.float32)
 
     def difference(window: tiling.Window) -> np.ndarray | None:
-        if not soft[window].any():
+        if not soft[window].any() or soft.size == 1:  # a pixel alone tells nothing, and pymatting divides by zero
             return None
         tile = image[window] / np.float32(255)
         estimate = 255 * np.clip(estimate_foreground_ml(tile, alpha[window] / np.float32(255)), 0, 1)

@@ -18,6 +18,7 @@ from ldportrait.shards import replacing
 
 EXIF_FORMATS = {"JPEG", "MPO", "PNG", "WEBP"}  # a TIFF's tags say how its own file is laid out
 GREY_16 = {"I;16", "I;16B", "I;16L", "I;16N"}
+GREY_8 = {"L", "LA", "La"}
 CONVERTED = {"1", "L", "P", "CMYK", "YCbCr", "RGBX"}  # to RGB; a colour of 16 bits is 8 already as it is read
 COMPRESSION = 3  # zlib's level for PNG: half the time of 6, and 5 % larger
 
@@ -39,12 +40,10 @@ def read(path: Path | str, largest: int) -> Photo:
     unreadable, animated, transparent, or of another mode.
     """
     with opened(path, largest) as picture:
-        exif, profile = picture.getexif(), picture.info.get("icc_profile")
-        kept = exif.tobytes() if picture.format in EXIF_FORMATS and len(exif) else None
+        kept, profile = _exif(picture), picture.info.get("icc_profile")
         if picture.has_transparency_data:
             picture = _opaque(picture, path)
-        if picture.mode in GREY_16:
-            picture = Image.fromarray(np.rint(np.asarray(picture) / 257).astype(np.uint8))
+        picture = _eight_bits(picture)
         if picture.mode not in CONVERTED | {"RGB"}:
             raise ValueError(f"{path} has the mode {picture.mode}; save it as RGB of 8 bits.")
         space = _space(profile)
@@ -59,7 +58,7 @@ def read_trimap(path: Path | str, photo: Photo, largest: int) -> np.ndarray:
     Raises FileNotFoundError, or ValueError for one that is unreadable or has another size than the upright photo.
     """
     with opened(path, largest) as picture:
-        grey = np.asarray(picture.convert("L"))
+        grey = np.asarray(_eight_bits(picture).convert("L"))
     if grey.shape != photo.rgb.shape[:2]:
         sizes = [f"{shape[1]} × {shape[0]}" for shape in (grey.shape, photo.rgb.shape)]
         raise ValueError(f"The trimap {path} has {sizes[0]} pixels, but its photo, upright, {sizes[1]}.")
@@ -71,24 +70,31 @@ def opened(path: Path | str, largest: int) -> Iterator[Image.Image]:
     """Decode a picture and turn it upright. Errors are those of `read`."""
     if not Path(path).is_file():
         raise FileNotFoundError(f"There is no picture at {path}.")
-    try:
+    with _named(path):
         picture = _open_unlimited(path)
-    except Exception as error:  # Pillow's readers raise errors of many kinds for a damaged file
-        raise ValueError(f"{path} is not a readable picture: {error}.") from error
     with picture:
         pixels = picture.width * picture.height
         if pixels > largest:
             raise ValueError(
                 f"{path} has {pixels / 1e6:.1f} megapixels, more than {largest / 1e6:g}; --largest allows more."
             )
-        if getattr(picture, "n_frames", 1) > 1 and picture.format != "MPO":
-            raise ValueError(f"{path} holds {picture.n_frames} pictures; give it as single ones.")
-        try:
+        with _named(path):
+            frames = 1 if picture.format == "MPO" else getattr(picture, "n_frames", 1)
+        if frames > 1:
+            raise ValueError(f"{path} holds {frames} pictures; give it as single ones.")
+        with _named(path):
             picture.load()
             ImageOps.exif_transpose(picture, in_place=True)
-        except Exception as error:
-            raise ValueError(f"{path} is not a readable picture: {error}.") from error
         yield picture
+
+
+@contextmanager
+def _named(path: Path | str) -> Iterator[None]:
+    """Say of any error that a picture's file is not readable: for a damaged one, Pillow raises them of many kinds."""
+    try:
+        yield
+    except Exception as error:
+        raise ValueError(f"{path} is not a readable picture: {error}.") from error
 
 
 def _open_unlimited(path: Path | str) -> Image.Image:
@@ -100,14 +106,32 @@ def _open_unlimited(path: Path | str) -> Image.Image:
         Image.MAX_IMAGE_PIXELS = limit
 
 
+def _exif(picture: Image.Image) -> bytes | None:
+    """The EXIF of an upright picture, to be written again; None without any, or if Pillow cannot write it."""
+    if picture.format not in EXIF_FORMATS or not len(picture.getexif()):
+        return None
+    try:
+        return picture.getexif().tobytes()
+    except Exception:  # a number out of its tag's range, and what else cameras and damage put there
+        return None
+
+
 def _opaque(picture: Image.Image, path: Path | str) -> Image.Image:
     """Drop an alpha that is 255 everywhere; ValueError for another."""
-    rgba = picture.convert("RGBA")
-    if rgba.getextrema()[3][0] < 255:
+    if picture.mode in GREY_16:  # one grey stands for clear; Pillow would cut the others off at 255
+        clear = (np.asarray(picture) == picture.info["transparency"]).any()
+    else:
+        clear = picture.convert("RGBA").getextrema()[3][0] < 255
+    if clear:
         raise ValueError(f"{path} is transparent in places; lay it over a background first.")
-    opaque = rgba.convert("RGB")
-    opaque.format = picture.format
-    return opaque
+    return picture if picture.mode in GREY_16 else picture.convert("L" if picture.mode in GREY_8 else "RGB")
+
+
+def _eight_bits(picture: Image.Image) -> Image.Image:
+    """Make 8 bits of a grey picture's 16; others stay. Pillow's own conversion cuts off what is above 255."""
+    if picture.mode not in GREY_16:
+        return picture
+    return Image.fromarray(np.rint(np.asarray(picture) / 257).astype(np.uint8))
 
 
 def _space(profile: bytes | None) -> str | None:
@@ -116,7 +140,7 @@ def _space(profile: bytes | None) -> str | None:
         return None
     try:
         return ImageCms.ImageCmsProfile(io.BytesIO(profile)).profile.xcolor_space.strip()
-    except (OSError, ImageCms.PyCMSError):
+    except (OSError, TypeError, ValueError, ImageCms.PyCMSError):
         return None
 
 
@@ -140,9 +164,12 @@ def _converted(picture: Image.Image, source: bytes | None, target: bytes | None)
 def write(path: Path, array: np.ndarray, photo: Photo) -> None:
     """Write what was made of a photo as PNG, whole or not at all: (H, W, 3 or 4) with its profile and EXIF, or (H, W).
 
-    One channel is alpha, and no colour that a profile could tell of.
+    One channel is alpha, and no colour that a profile could tell of. ValueError if it cannot be written.
     """
     more = {"icc_profile": photo.profile, "exif": photo.exif} if array.ndim == 3 else {}
     more = {name: value for name, value in more.items() if value}
-    with replacing(path) as temporary:
-        temporary.write_bytes(images.png(array, COMPRESSION, **more))
+    try:
+        with replacing(path) as temporary:
+            temporary.write_bytes(images.png(array, COMPRESSION, **more))
+    except OSError as error:
+        raise ValueError(f"{path} cannot be written: {error.strerror or error}.") from error

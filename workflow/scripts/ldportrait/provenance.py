@@ -1,13 +1,15 @@
-"""What a run was made with: the effective configuration, the versions, and the state of the repository."""
+"""What a run was made with: the effective configuration, the versions, and the state of the repository.
+
+Snakemake itself imports this, and with conda its own environment lacks the jobs' packages: the standard library alone.
+"""
 
 import importlib.metadata
 import json
+import os
 import platform
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
-
-from ldportrait.shards import replacing
 
 PACKAGES = (
     *("snakemake", "numpy", "opencv-python-headless", "scipy", "pillow", "pandas", "matplotlib"),
@@ -27,9 +29,14 @@ def describe(config: Mapping, root: Path) -> dict:
 
 
 def write(config: Mapping, root: Path, path: Path) -> None:
-    """Write the description of a run as JSON."""
-    with replacing(path) as temporary:
+    """Write the description of a run as JSON, whole. OSError names the file where the disk is full or read-only."""
+    temporary = path.with_name(f".{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_text(json.dumps(describe(config, root), indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        os.replace(temporary, path)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def _version(package: str) -> str | None:

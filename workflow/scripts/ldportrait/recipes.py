@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "bf16-true")
+PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 OPTIMISERS = ("adamw", "sgd")
 SCHEDULES = ("one-cycle", "step", "cosine")
 KEPT = ("last", "best")

@@ -80,9 +80,9 @@ class Estimate:
         return (self.high - self.low) / 2
 
 
-def table_of(rows: Iterable[Mapping[str, object]]) -> pd.DataFrame:
-    """Return scores in long form, with the columns and types of TYPES also where there are no rows."""
-    return pd.DataFrame(list(rows), columns=COLUMNS).astype(TYPES)
+def table_of(rows: Iterable[Mapping[str, object]], types: Mapping[str, str] = TYPES) -> pd.DataFrame:
+    """Return scores in long form, with the columns and types of `types` also where there are no rows."""
+    return pd.DataFrame(list(rows), columns=list(types)).astype(dict(types))
 
 
 def read(path: Path, protocol: str | None = DEFINITION) -> pd.DataFrame:
@@ -319,3 +319,57 @@ def summarise(table: pd.DataFrame, metrics: Iterable[str], region: str, referenc
 KEYING = "run set item hair_style hair_colour clothes method region metric value".split()
 KEYING_METRICS = METRICS | {"colour": Metric("Colour", "levels", 255)}  # stored in [0, 1], printed in levels of 255
 TRIANGULATION = "triangulation"  # no rival, but the most that keying can hope for
+
+# Video
+
+VIDEO_TYPES = {name: kind for name, kind in TYPES.items() if name not in ("region", "metric", "value")}
+VIDEO_TYPES |= {"method": "str", "frame": "int64", "region": "str", "metric": "str", "value": "float64"}
+VIDEO_METRICS = {
+    "mad": METRICS["mad"],
+    "mse": METRICS["mse"],
+    "grad": METRICS["grad"],
+    "conn": METRICS["conn"],
+    "dtssd": Metric("dtSSD", "×10²", 100),
+    "messddt": Metric("MESSDdt", "×10⁴", 10_000),
+}
+METHODS = ("frames", "frames-smoothed", "mask", "unsmoothed", "ours", "truth")  # in the order of all figures and tables
+
+
+def read_video(paths: Iterable[Path]) -> pd.DataFrame:
+    """Read score tables of clips as one, by the definitions. ValueError names the file and a column that it lacks."""
+    found = []
+    for path in paths:
+        part = shards.read_table(path)
+        missing = [name for name in VIDEO_TYPES if name not in part]
+        if missing:
+            raise ValueError(f"{path} is not a score table of clips: it has no column {missing[0]}.")
+        found.append(part[part.protocol == DEFINITION])
+    return pd.concat(found, ignore_index=True)
+
+
+def by_clip(table: pd.DataFrame, benchmark: str, metric: str) -> pd.DataFrame:
+    """Return one metric on the whole picture as methods by clips: means over the frames, in its printed unit.
+
+    `table` is that of `read_video`. ValueError where a frame occurs twice, and where a method lacks a clip of another.
+    """
+    rows = table[(table.benchmark == benchmark) & (table.metric == metric) & (table.region == "whole")]
+    twice = rows.duplicated(["method", "item", "frame"])
+    if twice.any():
+        row = rows[twice].iloc[0]
+        raise ValueError(f"The scores hold {metric} of {row['method']}, {row['item']}, frame {row.frame}, twice.")
+    wide = rows.pivot_table(index="method", columns="item", values="value", aggfunc="mean", sort=False)
+    lacking = wide.index[wide.isna().any(axis="columns")]
+    if len(lacking):
+        item = wide.columns[wide.loc[lacking[0]].isna()][0]
+        raise ValueError(f"The scores of {benchmark} lack {metric} of {lacking[0]} on {item}.")
+    return wide.sort_index(axis="columns") * VIDEO_METRICS[metric].factor
+
+
+def in_method_order(names: Iterable[str]) -> list[str]:
+    """Sort ways to matte a clip as all figures and tables show them; unknown ones come last."""
+    return sorted(set(names), key=lambda name: (METHODS.index(name) if name in METHODS else len(METHODS), name))
+
+
+def clip_counts(counts: Mapping[str, int]) -> str:
+    """Say how many clips of each benchmark, as in `6 clips of bank-clips and 1 clip of crgnn`."""
+    return " and ".join(f"{count} clip{'s' if count != 1 else ''} of {name}" for name, count in counts.items())

@@ -8,6 +8,7 @@ import ast
 import difflib
 import functools
 import hashlib
+import json
 import math
 import re
 import shlex
@@ -128,6 +129,31 @@ def cross_check(config: Mapping) -> None:
             raise ValueError(f"benchmark.names lists {name}, so benchmark.roots.{name} must name its folder.")
     if 100 not in compare["fractions"]:
         raise ValueError("compare.fractions must contain 100, the whole data set.")
+    if config["video"]["benchmarks"]:
+        _cross_check_video(config)
+
+
+def _cross_check_video(config: Mapping) -> None:
+    """Refuse benchmarks without a folder, and models that do not do what they are named for."""
+    video = config["video"]
+    for name in video["benchmarks"]:
+        if not name.startswith("bank-") and name not in video["roots"]:
+            raise ValueError(f"video.benchmarks lists {name}, so video.roots.{name} must name its folder.")
+    for key, needs_trimap in [("model", True), ("free", False)]:
+        if video[key] is None:
+            continue
+        network = json.loads(Path(video[key], "model.json").read_text(encoding="utf-8")).get("model")
+        if (network in TRIMAP_BASED) != needs_trimap:
+            wanted = "a model that needs a trimap" if needs_trimap else "one that needs no trimap"
+            raise ValueError(f"video.{key} must name {wanted}, which {network} in {video[key]} is not.")
+    for segmenter, key in [("masks", "masks"), ("sam2", "weights"), ("sam2", "sha256")]:
+        if video["segmenter"] == segmenter and not video[key]:
+            raise ValueError(f"video.segmenter is {segmenter}, so video.{key} must be given.")
+    if video["model"] is None and video_training(config) is None:
+        raise ValueError(
+            "No network of compare.model and compare.others needs a trimap; name a folder with such a model in "
+            "video.model, or leave video out by an empty list in video.benchmarks."
+        )
 
 
 def _files(config: Mapping) -> Iterator[tuple[str, str]]:
@@ -154,6 +180,19 @@ def _files(config: Mapping) -> Iterator[tuple[str, str]]:
     for name in config["benchmark"]["names"]:
         if name in config["benchmark"]["roots"]:
             yield f"benchmark.roots.{name}", config["benchmark"]["roots"][name]
+    video = config["video"]
+    if video["benchmarks"]:
+        yield "video.free", f"{video['free']}/model.json"
+        if video["model"]:
+            yield "video.model", f"{video['model']}/model.json"
+        if video["segmenter"] == "sam2" and video["weights"]:
+            yield "video.weights", f"{video['weights']}/model.safetensors"
+        if video["segmenter"] == "masks" and video["masks"]:
+            for name in video["benchmarks"]:
+                yield "video.masks", f"{video['masks']}/{name}"
+    for name in video["benchmarks"]:
+        if name in video["roots"]:
+            yield f"video.roots.{name}", video["roots"][name]
     for section, key in [("paths", "mirror"), ("screen", "review"), ("train", "backgrounds")]:
         if config[section][key]:
             yield f"{section}.{key}", config[section][key]
@@ -222,7 +261,13 @@ def source(config: Mapping) -> Source:
     size = prompts["shard_size"]
     if generate["backend"] != "folder" and not prompts["file"]:
         return Source("grammar", prompts["grammar"], [size] * math.ceil(prompts["count"] / size), [], [])
-    from ldportrait.prompts import list_pictures, read_lines  # only here, since it takes long to import
+    try:
+        from ldportrait.prompts import list_pictures, read_lines  # only here, since it takes long to import
+    except ModuleNotFoundError as error:  # with conda: Snakemake's environment is not that of the jobs
+        raise ValueError(
+            f"Your own prompts or pictures are read by Snakemake's own Python, which lacks {error.name}; "
+            "docs/conda.md says what to install."
+        ) from error
 
     if generate["backend"] == "folder":
         folder = Path(generate["pictures"])
@@ -267,6 +312,59 @@ def trainings(config: Mapping) -> list[Training]:
     }
     wanted |= {Training(other, compare["capacity_variant"], 100, seeds[0]) for other in compare["others"]}
     return sorted(wanted)
+
+
+TRIMAP_BASED = ("small-trimap", "vitmatte-s", "vitmatte-b")  # of ldportrait.models, whose import is heavy
+PARTLY_TRUE = ("crgnn",)  # benchmarks without a true alpha of every frame, of which no trimaps can be made
+VIDEO_ORDER = ("frames", "frames-smoothed", "mask", "unsmoothed", "ours", "truth")
+# How each way to matte a clip calls matte_video; that of `mask` are the masks of segment_video.
+VIDEO_METHODS = {
+    "frames": "--trimaps none --no-smooth",
+    "frames-smoothed": "--trimaps none --smooth",
+    "unsmoothed": "--trimaps evidence --no-smooth",
+    "ours": "--trimaps evidence --smooth",
+    "truth": "--trimaps truth --smooth",
+}
+
+
+def video_training(config: Mapping) -> Training | None:
+    """The trimap-based model of the run's own that mattes clips; None where no network compared is one."""
+    compare = config["compare"]
+    for model in [compare["model"], *compare["others"]]:
+        if model in TRIMAP_BASED:
+            return Training(model, compare["capacity_variant"], 100, compare["seeds"][0])
+    return None
+
+
+def video_methods(config: Mapping, benchmark: str) -> list[str]:
+    """The ways to matte a benchmark's clips that a run compares, in the order of tables."""
+    chosen = {"frames", "ours", *config["video"]["others"]}
+    if benchmark in PARTLY_TRUE:
+        chosen.discard("truth")
+    return [name for name in VIDEO_ORDER if name in chosen]
+
+
+def segment_video_options(config: Mapping) -> str:
+    """How segment_video is called, but for the files that it takes; a rule passes these by other ways."""
+    video = config["video"]
+    sure = {"sha256": video["sha256"]} if video["segmenter"] == "sam2" else {}
+    return options({"segmenter": video["segmenter"]} | sure)
+
+
+def segmenter_files(config: Mapping, benchmark: str) -> dict[str, list[str]]:
+    """The weights and the folder of masks that segmenting needs, as lists of one or none."""
+    video = config["video"]
+    return {
+        "weights": [f"{video['weights']}/model.safetensors"] if video["segmenter"] == "sam2" else [],
+        "masks": [f"{video['masks']}/{benchmark}"] if video["segmenter"] == "masks" else [],
+    }
+
+
+def matte_video_options(config: Mapping, method: str) -> str:
+    """How a way to matte a clip calls matte_video."""
+    how = VIDEO_METHODS[method]
+    smoothing = {key: config["video"][key] for key in ("strength", "neighbours")}
+    return how if how.endswith("--no-smooth") else f"{how} {options(smoothing)}"
 
 
 def train_options(config: Mapping, model: str) -> str:

@@ -16,6 +16,7 @@ import logging
 import math
 import multiprocessing
 import os
+import shutil
 import signal
 import tarfile
 import warnings
@@ -78,7 +79,7 @@ class Portrait:
 
 
 class Composites(Dataset):
-    """Composite k of a run, for any k: a function of the seed, k, the order of ids and the pictures.
+    """Composite k of a run, for any k: a function of the seed, k, the order of ids, the pictures and the cache.
 
     An epoch shows every portrait once. Its shards are shuffled and taken in blocks of as many as fit into `cache`
     megabytes when decoded; within a block portraits are shuffled. So memory is bounded (by the cache, or one shard
@@ -349,10 +350,8 @@ class Matting(lightning.LightningModule):
         torch.manual_seed(int(draws.integers(2**62)))  # for networks that draw: the same after a kill
         before = [buffer.clone() for buffer in self.network.buffers()]
         image = batch["image"].contiguous(memory_format=torch.channels_last)
-        if self.own is None:
-            weights, parts = vars(self.weights), losses(self.network(image, batch["trimap"]), batch, self.weights)
-        else:
-            weights, parts = self.weights, self.own(self.network.predict_all(image, batch["trimap"]), batch)
+        weights = vars(self.weights) if self.own is None else self.weights
+        parts = self._losses(image, batch)
         total = sum(weights[name] * part for name, part in parts.items())
         self._parts.append({"loss": total.item(), **{name: part.item() for name, part in parts.items()}})
         if not all(map(math.isfinite, self._parts[-1].values())):
@@ -360,6 +359,15 @@ class Matting(lightning.LightningModule):
             self._set_aside(batch)
             total = total * math.nan
         return total
+
+    def _losses(self, image: torch.Tensor, batch: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Run the network in the plan's precision, and compute its losses in full: errors are small."""
+        predict = self.network if self.own is None else self.network.predict_all
+        found = predict(image, batch["trimap"])
+        with torch.autocast(self.device.type, enabled=False):
+            if self.own is None:
+                return losses(found.float(), batch, self.weights)
+            return self.own({name: part.float() for name, part in found.items()}, batch)
 
     def on_after_backward(self) -> None:
         """Take back what batch normalisation made of a batch without a finite loss."""
@@ -514,16 +522,32 @@ class Checkpoints(lightning.Callback):
 
     def found(self) -> int:
         """Return the step that this run can go on from, or 0; a checkpoint of no use to it is removed."""
-        try:
-            checkpoint = torch.load(self.path, map_location="cpu", weights_only=True)
-            if checkpoint["digest"] == self.digest:
-                return int(checkpoint["global_step"])
-        except FileNotFoundError:
-            return 0
-        except Exception as error:  # torch names no error of its own for a damaged file
-            print(f"{self.path} is damaged and is thrown away: {error}", flush=True)
-        self.path.unlink(missing_ok=True)
-        return 0
+        checkpoint = read_checkpoint(self.path, self.digest)
+        return int(checkpoint["global_step"]) if checkpoint else 0
+
+
+def clear(folder: Path) -> None:
+    """Remove the checkpoints of a run that is over, and their folder if nothing else is in it."""
+    for name in (CHECKPOINT, BEST):
+        (folder / name).unlink(missing_ok=True)
+        (folder / f".{name}.part").unlink(missing_ok=True)  # of a process that was killed
+    (folder / "lock").unlink(missing_ok=True)  # so that who waited for it looks again
+    with contextlib.suppress(OSError):
+        folder.rmdir()
+
+
+def read_checkpoint(path: Path, digest: str) -> dict | None:
+    """Read a checkpoint with that digest; None without one. A damaged one, or one of another run, is removed."""
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        if checkpoint["digest"] == digest:
+            return checkpoint
+    except FileNotFoundError:
+        return None
+    except Exception as error:  # torch names no error of its own for a damaged file
+        print(f"{path} is damaged and is thrown away: {error}", flush=True)
+    path.unlink(missing_ok=True)
+    return None
 
 
 def digest_of(state: Mapping[str, object]) -> str:
@@ -569,9 +593,10 @@ def fit(
         raise ValueError("validate_every asks for validation, but there are no val portraits, or validation is 0.")
     _quiet()
     cv2.setNumThreads(1)  # its threads would not survive the fork of a worker, which would wait for them forever
-    keeper = Checkpoints(checkpoints, digest_of(state), plan.checkpoint_every, held_out)
-    start = keeper.found()
     devices = plan.gpus or int(os.environ.get("LOCAL_WORLD_SIZE", 1))  # on CPUs, as many processes as torchrun started
+    basis = dict(state) | {"processes": devices * plan.nodes}  # which share out the samples
+    keeper = Checkpoints(checkpoints, digest_of(basis), plan.checkpoint_every, held_out)
+    start = keeper.found()
     trainer = lightning.Trainer(
         accelerator="gpu" if plan.gpus else "cpu",
         devices=devices,
@@ -592,6 +617,8 @@ def fit(
     )
     if start and trainer.is_global_zero:
         print(f"going on from step {start}", flush=True)
+    elif trainer.is_global_zero and module.inspection:
+        shutil.rmtree(module.inspection, ignore_errors=True)  # an earlier run's
     samples = plan.batch_size * plan.accumulate * trainer.world_size  # a step
     over = multiprocessing.RawValue(ctypes.c_bool, False)
     loader = DataLoader(
@@ -686,7 +713,8 @@ def write_log(rows: Sequence[Mapping[str, float]], path: Path) -> None:
     with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, names)
         writer.writeheader()
-        writer.writerows({name: f"{value:.6g}" for name, value in row.items()} for row in rows)
+        numbers = ({name: v if isinstance(v, int) else f"{v:.6g}" for name, v in row.items()} for row in rows)
+        writer.writerows(numbers)
 
 
 def use_threads(count: int) -> None:

@@ -19,13 +19,13 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from ldportrait import augment_whole, images, inference, shards
+from ldportrait import augment_whole, images, inference, recipes, shards
 from ldportrait.benchmarks import bank
 from ldportrait.metrics import image as metrics
 from ldportrait.models import portrait
 from ldportrait.models.losses import laplacian
 from ldportrait.shards import replacing
-from ldportrait.training import Steps
+from ldportrait.training import Steps, read_checkpoint
 
 BEHIND = 3  # backgrounds that a portrait of the validation split is put before
 RAMP = 10  # the average forgets after (1 + step) / (RAMP + step) at first, so that the fresh weights are soon forgotten
@@ -127,13 +127,15 @@ class Stage:
         self.step = 0
         self.clock = time.perf_counter()  # when the last step ended
         self.rows: list[dict[str, object]] = []
-        decayed = [p for p in self.part.parameters() if p.ndim > 1]
-        others = [p for p in self.part.parameters() if p.ndim <= 1]  # offsets and scales are left to themselves
-        groups = [{"params": decayed, "weight_decay": plan.weight_decay}, {"params": others, "weight_decay": 0.0}]
-        self.optimiser = torch.optim.AdamW(groups, plan.learning_rate)
-        self.cycle = torch.optim.lr_scheduler.OneCycleLR(
-            self.optimiser, plan.learning_rate, total_steps=plan.steps + 1, pct_start=plan.warm_up
+        recipe = recipes.Plan(
+            steps=plan.steps + 1,
+            learning_rate=plan.learning_rate,
+            weight_decay=plan.weight_decay,
+            warm_up=plan.warm_up,
+            decay_norms=False,  # offsets and scales are left to themselves
         )
+        self.optimiser = recipes.optimiser(self.part, recipe)
+        self.cycle = recipes.scheduler(self.optimiser, recipe)
         self.average = {key: value.detach().clone() for key, value in self.part.state_dict().items()}
 
     def advance(self, image: torch.Tensor, alpha: torch.Tensor) -> float:
@@ -146,6 +148,7 @@ class Stage:
         loss.backward()
         nn.utils.clip_grad_norm_(self.part.parameters(), 1.0)
         self.optimiser.step()
+        rate = self.optimiser.param_groups[0]["lr"]
         self.cycle.step()
         self.step += 1
         keep = min(self.plan.average, self.step / (RAMP + self.step))
@@ -154,7 +157,7 @@ class Stage:
                 self.average[key].lerp_(value, 1 - keep)
             else:
                 self.average[key].copy_(value)
-        now, rate = time.perf_counter(), self.optimiser.param_groups[0]["lr"]
+        now = time.perf_counter()
         row = {"step": self.step, "loss": loss.item(), "learning_rate": rate, "seconds": now - self.clock}
         self.rows.append(row)
         self.clock = now
@@ -170,15 +173,9 @@ class Stage:
             temporary.write_bytes(stream.getbuffer())
 
     def load(self, path: Path, digest: str) -> None:
-        """Go on from a checkpoint of an equal run, if there is one; a damaged one is said and left alone."""
-        if not path.is_file():
-            return
-        try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-        except Exception as error:  # torch names no error of its own for a damaged file
-            print(f"{path} is damaged and not used: {error}", flush=True)
-            return
-        if state["digest"] != digest:
+        """Go on from a checkpoint of an equal run, if there is one."""
+        state = read_checkpoint(path, digest)
+        if state is None:
             return
         self.network.load_state_dict(state["network"])
         self.optimiser.load_state_dict(state["optimiser"])

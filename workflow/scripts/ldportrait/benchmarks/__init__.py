@@ -32,6 +32,7 @@ NAMES = (
     "am-2k",
     "photomatte85",
     "bank-clips",
+    "bank-clips-moving",
     "videomatte-240k",
     "videomatte-240k-hd",
     "youtubematte",

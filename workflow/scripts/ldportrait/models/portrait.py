@@ -1,4 +1,4 @@
-"""The portrait network that comes with the workflow: alpha from the picture alone, in a third of a second on a CPU.
+"""The portrait network that comes with the workflow: alpha from the picture alone, in a fraction of a CPU second.
 
 Three steps, from coarse to fine. A residual U-Net sees the whole picture as `side` × `side` pixels and finds the
 person. A light head sees it as `fine` × `fine` pixels, together with what the first found, and draws the rim. A picture

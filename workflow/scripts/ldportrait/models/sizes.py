@@ -21,7 +21,10 @@ def shrunk(image: torch.Tensor, side: int) -> torch.Tensor:
     if max(size) <= side:
         return image
     small = [max(1, round(side / max(size) * length)) for length in size]
-    return functional.interpolate(image, size=small, mode="bilinear", antialias=True, align_corners=False)
+    way = {"mode": "bilinear", "antialias": True, "align_corners": False}
+    if small[1] == 1:  # torch 2.13 would fill a result of one column with its first value
+        return functional.interpolate(image.transpose(2, 3), size=small[::-1], **way).transpose(2, 3)
+    return functional.interpolate(image, size=small, **way)
 
 
 def _shrunk_by_matrices(image: torch.Tensor, side: int) -> torch.Tensor:

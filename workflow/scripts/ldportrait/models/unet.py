@@ -134,6 +134,12 @@ def _convolutions(channels: int, width: int, stride: int = 1, depth: int = 1) ->
 def _places(image: torch.Tensor) -> torch.Tensor:
     """Each pixel's row and column in [-0.5, 0.5], (B, 2, H, W): a portrait is mostly low and in the middle."""
     count, _, height, width = image.shape
-    rows = torch.linspace(-0.5, 0.5, height, device=image.device, dtype=image.dtype)
-    columns = torch.linspace(-0.5, 0.5, width, device=image.device, dtype=image.dtype)
+    rows, columns = (_places_along(length, image) for length in (height, width))
     return torch.stack(torch.meshgrid(rows, columns, indexing="ij")).expand(count, -1, -1, -1)
+
+
+def _places_along(length: int, image: torch.Tensor) -> torch.Tensor:
+    """`length` numbers from -0.5 to 0.5, or -0.5 alone; in an ONNX file, torch's linspace of one number is none."""
+    if torch.onnx.is_in_onnx_export():
+        return torch.arange(length, dtype=image.dtype) / (torch.as_tensor(length) - 1).clamp(min=1) - 0.5
+    return torch.linspace(-0.5, 0.5, length, device=image.device, dtype=image.dtype)

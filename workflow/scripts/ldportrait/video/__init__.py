@@ -1,5 +1,5 @@
 """Video portrait matting: segmentation → trimap → matte, frame by frame, in memory that does not grow with length.
 
 Everything here is a stream: `files` reads frames, `segmenters` say where the person is, `trimaps` what of it is
-unknown, `mattes` gives alpha to that by an image matting model, `smoothing` makes it steady, and `files` writes.
+unknown, `matting` gives alpha to that by a matting network and makes it steady, `cutouts` joins these and writes.
 """

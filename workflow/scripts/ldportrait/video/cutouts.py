@@ -1,0 +1,111 @@
+"""A whole video: from its frames to mattes by way of a segmentation, and on to a file; one frame at a time."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from fractions import Fraction
+from functools import partial
+from itertools import zip_longest
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from ldportrait import matting, models
+from ldportrait.benchmarks import bank
+from ldportrait.inference import Predictor
+from ldportrait.photos import Photo
+from ldportrait.trimaps import UNKNOWN
+from ldportrait.video import files, segmenters, trimaps
+from ldportrait.video import matting as video_matting
+from ldportrait.video.files import Clip, Frame
+from ldportrait.video.matting import BatchPredictor, Matte
+from ldportrait.video.segmenters import Segment
+
+RATE = Fraction(25)  # frames a second of a benchmark's clips, which say none
+REMEMBERED = 24  # frames whose alpha is kept from segmentation to matting
+
+Segmenting = Callable[[Iterable[Frame], str], Iterator[Segment]]  # frames and the clip's name
+Matting = Callable[[Iterable[tuple[Frame, np.ndarray]]], Iterator[Matte]]  # frames with their trimaps
+Finish = Callable[[Photo, np.ndarray], np.ndarray]
+Truths = Iterable[tuple[Frame, np.ndarray | None]]  # frames with their true alpha, where it is known
+
+
+def shared(predict: Predictor) -> Predictor:
+    """Let a trimap-free network that segments and mattes run once a frame for both."""
+    return video_matting.remembering(predict, REMEMBERED)
+
+
+def found(predict: Predictor, folder: Path) -> Segmenting:
+    """Segment frames by a trimap-free model from a folder."""
+    side = matting.shown_side(models.read_info(folder))
+    return lambda frames, item: segmenters.frames(frames, predict, side)
+
+
+def given(folder: Path) -> Segmenting:
+    """Segment frames as segment_video did, whose output is in `folder`; ValueError where it does not fit the clip."""
+
+    def read(frames: Iterable[Frame], item: str) -> Iterator[Segment]:
+        for frame, segment in zip_longest(frames, segmenters.read(folder, item)):
+            if frame is None or segment is None or segment[0].shape != frame.rgb.shape[:2]:
+                raise ValueError(
+                    f"The segments of {item} in {folder} are not of these frames; segment the video again."
+                )
+            yield Segment(frame, *segment)
+
+    return read
+
+
+def by_trimaps(predict: BatchPredictor, batch: int = video_matting.BATCH, side: int = matting.SIDE) -> Matting:
+    """Matte by a trimap-based network."""
+    return partial(video_matting.matte, predict=predict, batch=batch, side=side)
+
+
+def whole(predict: Predictor, side: int) -> Matting:
+    """Matte by a trimap-free network, within what is unknown."""
+    return partial(video_matting.matte_free, predict=predict, side=side)
+
+
+def mattes(segments: Iterable[Segment], matte: Matting, smoothing: Mapping[str, float] | None) -> Iterator[Matte]:
+    """Matte segmented frames by trimaps of evidence, smoothed with the options of `matting.smooth`, None for not."""
+    known = ((segment.frame, trimaps.evidence(segment.mask, segment.doubt)) for segment in segments)
+    return smoothed(matte(known), smoothing)
+
+
+def smoothed(stream: Iterator[Matte], smoothing: Mapping[str, float] | None) -> Iterator[Matte]:
+    """Smooth mattes, unless `smoothing` is None."""
+    return stream if smoothing is None else video_matting.smooth(stream, **smoothing)
+
+
+def true_trimaps(frames: Truths, item: str) -> Iterator[tuple[Frame, np.ndarray]]:
+    """Make each frame's trimap from its true alpha, as for the bank's pictures; ValueError for a frame without one."""
+    for frame, alpha in frames:
+        if alpha is None:
+            raise ValueError(f"Frame {frame.index} of {item} has no true alpha to make a trimap from.")
+        yield frame, bank.trimap(alpha)
+
+
+def unknown(frames: Truths) -> Iterator[tuple[Frame, np.ndarray]]:
+    """Give frames trimaps that know nothing."""
+    for frame, _ in frames:
+        yield frame, np.full(frame.rgb.shape[:2], UNKNOWN, np.uint8)
+
+
+def clip_frames(pictures: Iterable[tuple[np.ndarray, np.ndarray | None]]) -> Iterator[tuple[Frame, np.ndarray | None]]:
+    """Number a benchmark's pictures."""
+    for index, (rgb, alpha) in enumerate(pictures):
+        yield Frame(index, index / RATE, rgb), alpha
+
+
+def write(stream: Iterable[Matte], clip: Clip, target: Path, finish: Finish, nested: bool = False) -> int:
+    """Write what `finish` makes of each frame and its alpha to `target` (see `files.writing`); return how many.
+
+    Shows progress against the number of frames that the clip claims; `nested`, below another bar.
+    """
+    count = 0
+    look = {"desc": clip.path.name, "unit": "frame", "position": int(nested), "leave": not nested, "disable": None}
+    with files.writing(target, clip.rate) as write_frame, tqdm(total=clip.count, **look) as bar:
+        for matte in stream:
+            write_frame(finish(Photo(matte.frame.rgb), matte.alpha), matte.frame.seconds)
+            count += 1
+            bar.update()
+        bar.total = count  # what the file claims may be more than there is
+    return count
