@@ -72,16 +72,6 @@ def test_a_checkpoint_of_another_run_is_not_used(tmp_path):
     assert not equal(states(first), states(other))
 
 
-def test_a_damaged_checkpoint_is_said_and_not_used(tmp_path, capsys):
-    whole, again = network(), network()
-    fit(whole, tmp_path / "whole")
-    checkpoint = tmp_path / "whole" / "coarse.ckpt"
-    checkpoint.write_bytes(checkpoint.read_bytes()[:-100])
-    fit(again, tmp_path / "whole")
-    assert "coarse.ckpt is damaged and is thrown away" in capsys.readouterr().out
-    assert equal(states(whole), states(again))
-
-
 def test_a_finished_stage_is_not_repeated(tmp_path):
     first, again = network(), network()
     fit(first, tmp_path)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 import train_matting
 from ldportrait import datasets, images, shards, training
+from ldportrait.video import results
 
 SHARD = "shard-0000000.tar"
 
@@ -145,14 +146,20 @@ def test_a_training_notices_a_flipped_bit_of_its_data_set(root):
         list(training.read(shard))
 
 
-def test_a_prediction_that_was_changed_is_not_drawn(tmp_path):
+@pytest.mark.parametrize(
+    ("read", "way_out"), [(images.read_prediction, "predict again"), (results.read_alpha, "make it again")]
+)
+def test_a_matte_that_was_changed_is_not_taken(tmp_path, read, way_out):
     path = tmp_path / "a.png"
     path.write_bytes(images.png(np.zeros((8, 8), np.uint8), 1))
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-    assert images.read_prediction(path, sha256).shape == (8, 8)
+    assert read(path, sha256).shape == (8, 8)
     path.write_bytes(images.png(np.full((8, 8), 9, np.uint8), 1))
-    with pytest.raises(ValueError, match=r"a\.png is not the file that predictions\.parquet lists; predict again"):
-        images.read_prediction(path, sha256)
+    with pytest.raises(ValueError, match=rf"a\.png is not the file that .* lists; {way_out}"):
+        read(path, sha256)
+    path.unlink()
+    with pytest.raises(FileNotFoundError, match=rf"a\.png is missing; {way_out}"):
+        read(path, sha256)
 
 
 def test_a_data_set_without_its_metadata_s_tar(root):

@@ -106,6 +106,9 @@ def test_a_data_set_that_was_about_to_be_replaced_is_put_back(tmp_path):
         (new / "a").write_text("new")
     assert (folder / "a").read_text() == "new"
     assert [path.name for path in tmp_path.iterdir()] == ["set"]
+    with pytest.raises(FileNotFoundError), shards.replacing_folder(folder) as new:
+        new.rmdir()  # so that it cannot take the old one's place
+    assert (folder / "a").read_text() == "new"
 
 
 def item(id: str) -> shards.Item:

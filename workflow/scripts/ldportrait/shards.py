@@ -133,18 +133,23 @@ def scratch(folder: Path) -> Iterator[Path]:
     """Give a folder beside `folder` for what is not finished, locked and empty; it is removed at the end.
 
     What a killed process left there is removed at the start, but for the `folder` that it was about to replace, which
-    is put back.
+    is put back; and so it is at the end, where the replacing fails.
     """
     folder = Path(folder)
     space = folder.with_name(f".{folder.name}.part")
     with _naming(folder, space), locked(space):
-        if (space / "old").exists() and not folder.exists():
-            (space / "old").rename(folder)
+        _put_back(space / "old", folder)
         _clear(space)
         try:
             yield space
         finally:
+            _put_back(space / "old", folder)
             shutil.rmtree(space, ignore_errors=True)  # the lock's file with it
+
+
+def _put_back(old: Path, folder: Path) -> None:
+    if old.exists() and not folder.exists():
+        old.rename(folder)
 
 
 @contextlib.contextmanager
