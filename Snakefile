@@ -5,6 +5,7 @@ snakemake plan                    pictures, GPU hours and disk, before anything 
 snakemake --cores 8 dataset       stop when the data set is there
 snakemake --cores 2 refinement_study              ways to mend a matte compared, on the bank; no part of all
 snakemake --cores 2 keying_study                  chroma keys and generated mattes compared, likewise
+snakemake --cores 2 video --configfile config/config.yaml config/video.yaml     the comparison of docs/video.md
 snakemake --cores 2 study --configfile config/config.yaml config/study.yaml     the study of docs/study
 snakemake --cores 8 --configfile config/paper.yaml    with the paper-scale settings over the default
 """
@@ -48,6 +49,12 @@ rule study:
     input:
         rules.all.input,
         rules.keying_study.input,
+
+
+rule video:
+    input:
+        VIDEO_FIGURES,
+        VIDEO_TABLES,
 
 
 rule dataset:

@@ -46,7 +46,7 @@ def test_the_given_stays_as_it_is():
     assert given == {"prompts": {"count": 5}}
 
 
-@pytest.mark.parametrize("name", ["config.yaml", "paper.yaml", "study.yaml", "trimap-model.yaml"])
+@pytest.mark.parametrize("name", ["config.yaml", "paper.yaml", "study.yaml", "trimap-model.yaml", "video.yaml"])
 def test_the_shipped_configurations_are_valid(name):
     settings.complete(yaml.safe_load((ROOT / "config" / name).read_text(encoding="utf-8")), SCHEMA)
 
