@@ -185,11 +185,12 @@ def test_an_output_is_replaced_whole(place, tmp_path, monkeypatch):
     """Writing that fails half way leaves what was there, and nothing beside it."""
     (tmp_path / "a.png").write_bytes(b"as before")
 
-    def fail(self, stream, *_, **__):
-        Path(stream).write_bytes(b"half")
+    def fail(self, content):
+        with self.open("wb") as stream:
+            stream.write(b"half")
         raise RuntimeError("the disk is full")
 
-    monkeypatch.setattr(Image.Image, "save", fail)
+    monkeypatch.setattr(Path, "write_bytes", fail)
     with pytest.raises(RuntimeError, match="full"):
         matte(place / "in" / "a.png", tmp_path, model=place / "small-free", output="alpha")
     assert files(tmp_path) == ["a.png"]
@@ -257,19 +258,19 @@ def test_a_full_disk_ends_the_run_in_a_sentence(place, tmp_path, monkeypatch, ca
     """What was broken before is still named, and the outputs until then stay."""
     shutil.copytree(place / "in", tmp_path / "in")
     (tmp_path / "in" / "0.jpg").write_bytes(b"")
-    save, saved = Image.Image.save, []
+    write, written = Path.write_bytes, []
 
-    def fail(self, stream, *arguments, **options):
-        saved.append(stream)
-        if len(saved) == 2:
-            Path(stream).write_bytes(b"half")
+    def fail(self, content):
+        written.append(self)
+        if len(written) == 2:
+            write(self, b"half")
             raise OSError(errno.ENOSPC, "No space left on device")
-        save(self, stream, *arguments, **options)
+        write(self, content)
 
-    monkeypatch.setattr(Image.Image, "save", fail)
+    monkeypatch.setattr(Path, "write_bytes", fail)
     with pytest.raises(ValueError, match=r"a\.png\.png cannot be written: No space left on device\."):
         matte(tmp_path / "in", tmp_path / "out", model=place / "small-free", output="alpha")
-    assert len(saved) == 2
+    assert len(written) == 2
     assert files(tmp_path / "out") == ["a.jpg.png"]
     assert "0.jpg is not a readable picture" in capsys.readouterr().err
 

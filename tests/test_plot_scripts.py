@@ -1,5 +1,6 @@
 """The commands for figures and tables: they write what they say, and say in one sentence what is wrong."""
 
+import hashlib
 import inspect
 import runpy
 import subprocess
@@ -125,6 +126,8 @@ def predict(folder: Path, names: list[str], variants: list[str]) -> None:
             if sample.item in names:
                 cv2.imwrite(str(home / f"{sample.item}.png"), benchmarks.get("bank").load(sample)[1])
         rows = [{"item": name, "path": f"{name}.png"} for name in names]
+        for row in rows:
+            row["sha256"] = hashlib.sha256((home / row["path"]).read_bytes()).hexdigest()
         shards.write_table(pd.DataFrame(rows), home / "predictions.parquet")
 
 

@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import signal
 import tarfile
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -134,7 +135,7 @@ def patient_shard(tar: Path, made: Path, go: Path) -> None:
     shards.make_shard(tar, shards.partial_of(tar), {"a": 1}, [(id, lambda id=id: job(id)) for id in IDS])
 
 
-def test_two_at_once_work_one_after_the_other(tmp_path, capfd):
+def test_of_two_at_once_the_second_waits_for_what_the_first_makes(tmp_path, capfd):
     tar, made, go = tmp_path / "s" / "shard-0000000.tar", tmp_path / "made.txt", tmp_path / "go"
     context = multiprocessing.get_context("fork")
     processes = [context.Process(target=patient_shard, args=(tar, made, go)) for _ in range(2)]
@@ -148,8 +149,34 @@ def test_two_at_once_work_one_after_the_other(tmp_path, capfd):
     for process in processes:
         process.join(20)
         assert process.exitcode == 0
-    assert made.read_text().split() == IDS * 2  # the second finds nothing of the first and makes it again
+    assert made.read_text().split() == IDS  # the second finds that the first has made what it was to make
     assert tar.read_bytes() == make(tmp_path / "alone" / "shard.tar").read_bytes()
+
+
+def test_who_writes_the_same_file_or_folder_waits(tmp_path, capfd):
+    order = []
+
+    def write(replacing, name: str) -> None:
+        with replacing(tmp_path / "it") as place:
+            order.append(name)
+            (place if replacing is shards.replacing else place / "a").write_text(name)
+
+    for replacing in (shards.replacing, shards.replacing_folder):
+        with replacing(tmp_path / "it") as place:
+            thread = threading.Thread(target=write, args=(replacing, "second"))
+            thread.start()
+            waiting = []
+            wait_until(lambda waiting=waiting: waiting.append(capfd.readouterr().err) or "waiting" in "".join(waiting))
+            order.append("first")
+            (place if replacing is shards.replacing else place / "a").write_text("first")
+        thread.join(20)
+        assert order == ["first", "second"]
+        made = tmp_path / "it"
+        assert (made if made.is_file() else made / "a").read_text() == "second"
+        assert [path.name for path in tmp_path.iterdir()] == ["it"]
+        order.clear()
+        if made.is_file():
+            made.unlink()
 
 
 def test_an_item_under_another_id_is_refused(tmp_path):

@@ -95,9 +95,12 @@ def segments_of(method):
 
 
 onstart:
-    from ldportrait import provenance
+    from ldportrait import commands, provenance
 
-    provenance.write(config, ROOT, Path(R, "provenance.json"))
+    try:
+        provenance.write(config, ROOT, Path(R, "provenance.json"))
+    except OSError as error:
+        stop(commands.of_the_disk(error))
 
 
 onsuccess:

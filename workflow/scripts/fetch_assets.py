@@ -50,6 +50,8 @@ SCIKIT_IMAGE = (
     ("rocket.jpg", "c2dd0de7c538df8d111e479619b129464d0269d0ae5fd18ca91d33a7fdfea95c"),
 )
 
+LARGEST = 8 * 10**9  # bytes that a tarball may take when unpacked
+
 app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False)
 
 
@@ -68,14 +70,19 @@ def check(path: Path, digest: str) -> None:
 def unpack(tarball: Path, folder: Path) -> None:
     """Unpack an npm tarball without its first folder (`package/`); `folder` appears whole or not at all.
 
-    Raises ValueError for a member with an absolute name, with `..`, or that is neither a file nor a folder.
+    Raises ValueError for a member with an absolute name, with `..`, or that is neither a file nor a folder, and for
+    more than LARGEST bytes in all.
     """
+    size = 0
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as partial, tarfile.open(tarball) as archive:
         for member in archive:
             name = PurePosixPath(member.name)
             if name.is_absolute() or ".." in name.parts or not (member.isfile() or member.isdir()):
                 raise ValueError(f"{tarball.name} holds {member.name!r}, which is not safe to unpack")
+            size += member.size
+            if size > LARGEST:
+                raise ValueError(f"{tarball.name} would take more than {LARGEST / 1e9:g} GB; it is not unpacked")
             if member.isfile() and len(name.parts) > 1:
                 target = Path(partial, "whole", *name.parts[1:])
                 target.parent.mkdir(parents=True, exist_ok=True)

@@ -1,8 +1,6 @@
 """Matte a video, or the clips of a benchmark, by trimaps made from a segmentation and smoothed over time."""
 
 import hashlib
-import os
-import shutil
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -200,21 +198,16 @@ def matte_benchmark(
     rows = []
     with tqdm(desc=common["benchmark"], total=sum(map(module.frames, samples)), unit="frame", disable=None) as bar:
         for sample in samples:
-            scratch = output / f".{sample.item}.{os.getpid()}"
-            scratch.mkdir()
-            try:
+            with shards.replacing_folder(output / sample.item) as new:
                 for matte in mattes(cutouts.clip_frames(module.load_clip(sample)), sample.item):
                     path = Path(sample.item, f"{matte.frame.index:06d}.png")
-                    cv2.imwrite(str(scratch / path.name), matte.alpha)
-                    digest = hashlib.sha256((scratch / path.name).read_bytes()).hexdigest()
+                    content = cv2.imencode(".png", matte.alpha)[1].tobytes()
+                    (new / path.name).write_bytes(content)
+                    digest = hashlib.sha256(content).hexdigest()
                     numbers = {"frame": matte.frame.index, "seconds": float(matte.frame.seconds)}
                     numbers["unknown"] = float((matte.trimap == UNKNOWN).mean())
                     rows.append(common | {"item": sample.item} | numbers | {"alpha": str(path), "sha256": digest})
                     bar.update()
-                shutil.rmtree(output / sample.item, ignore_errors=True)
-                os.rename(scratch, output / sample.item)
-            finally:
-                shutil.rmtree(scratch, ignore_errors=True)
     shards.write_table(pd.DataFrame(rows), output / TABLE)
     typer.echo(f"{output}: {len(rows)} mattes of {len(samples)} clips")
 

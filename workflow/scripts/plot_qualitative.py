@@ -3,27 +3,16 @@
 from pathlib import Path
 from typing import Annotated
 
-import cv2
 import numpy as np
 import typer
 
-from ldportrait import benchmarks, commands, figures, scores, shards
+from ldportrait import benchmarks, commands, figures, images, scores, shards
 
 
-def predictions(folder: Path) -> dict[str, Path]:
-    """The files of a model's predictions by item."""
+def predictions(folder: Path) -> dict[str, tuple[Path, str]]:
+    """The files of a model's predictions and their SHA-256, by item."""
     table = shards.read_table(folder / "predictions.parquet")
-    return {row.item: folder / row.path for row in table.itertuples()}
-
-
-def read_alpha(path: Path) -> np.ndarray:
-    """Read a predicted alpha as (H, W) uint8. FileNotFoundError or ValueError names the file."""
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no prediction at {path}.")
-    alpha = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
-    if alpha is None:
-        raise ValueError(f"{path} is not a readable picture.")
-    return alpha
+    return {row.item: (folder / row.path, row.sha256) for row in table.itertuples()}
 
 
 def main(
@@ -57,7 +46,8 @@ def main(
             if name not in files:
                 raise ValueError(f"The predictions of {model} trained on {trained} lack {name}.")
         image, alpha, trimap, *_ = source.load(samples[name])
-        shown.append((image, alpha, trimap, {trained: read_alpha(files[name]) for trained, files in found.items()}))
+        predicted = {trained: images.read_prediction(*files[name]) for trained, files in found.items()}
+        shown.append((image, alpha, trimap, predicted))
     words = f"{model}, seed {seed}; pictures evenly spaced in order of name." if not item else f"{model}, seed {seed}."
     figures.save(figures.qualitative(shown, names, note=f"{words} {note}".strip()), output)
 

@@ -2,8 +2,6 @@
 
 import hashlib
 import os
-import shutil
-import tempfile
 import time
 from pathlib import Path
 from typing import Annotated
@@ -50,10 +48,8 @@ def main(
     needs_trimap = models.get(info["model"]).needs_trimap
     common = {"run": run, "model": info["model"], "variant": info["variant"], "fraction": round(info["fraction"])}
     common |= {"seed": info["seed"], "benchmark": benchmark}
-    output.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(dir=output.parent, prefix=f".{output.name}-"))
-    try:
-        rows = []
+    rows = []
+    with shards.scratch(output) as scratch:
         for sample in tqdm(samples, desc="predicting", unit="picture", disable=None):
             image, _, trimap, *_ = source.load(sample)
             started = time.perf_counter()
@@ -70,8 +66,6 @@ def main(
         for row in rows:
             os.replace(scratch / row["path"], output / row["path"])
         shards.write_table(pd.DataFrame(rows), output / TABLE)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
     typer.echo(f"{output}: {len(rows)} mattes, {sum(row['seconds'] for row in rows):.1f} s of inference")
 
 

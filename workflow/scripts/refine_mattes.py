@@ -1,6 +1,7 @@
 """Refine generated mattes by connectivity: a shard of them, or any folder of RGBA pictures."""
 
 import dataclasses
+import io
 import time
 from pathlib import Path
 from typing import Annotated
@@ -58,7 +59,9 @@ def refine_folder(folder: Path, output: Path, params: RefineParams, clean: bool)
         rgba, _ = refine_picture(images.read_rgba(file), params, clean)
         options = {"lossless": True, "exact": True, "method": 2} if file.suffix.lower() == ".webp" else {}
         with shards.replacing(output / file.name) as temporary:
-            Image.fromarray(rgba).save(temporary, PICTURES[file.suffix.lower()], **options)
+            stream = io.BytesIO()  # Pillow does not say that a disk is full when it writes to one itself
+            Image.fromarray(rgba).save(stream, PICTURES[file.suffix.lower()], **options)
+            temporary.write_bytes(stream.getvalue())
     return len(files)
 
 

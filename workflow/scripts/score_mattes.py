@@ -1,32 +1,14 @@
 """Score predicted mattes against a benchmark's true alpha."""
 
-import hashlib
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import pandas as pd
 import typer
-from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
-from ldportrait import benchmarks, commands, scores, shards
+from ldportrait import benchmarks, commands, images, scores, shards
 from ldportrait.metrics import protocols
-
-
-def read_alpha(path: Path, sha256: str) -> np.ndarray:
-    """Read a predicted alpha (H, W) uint8. FileNotFoundError or ValueError unless it is as it was written."""
-    if not path.is_file():
-        raise FileNotFoundError(f"The prediction {path} is missing; predict again.")
-    if hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
-        raise ValueError(f"{path} is not the file that predictions.parquet lists; predict again.")
-    try:
-        with Image.open(path) as picture:
-            if picture.mode != "L":
-                raise ValueError(f"{path} is not an 8-bit grey picture (its mode is {picture.mode}).")
-            return np.array(picture)
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
-        raise ValueError(f"{path} is not a readable picture: {error}.") from error
 
 
 def check(predictions: pd.DataFrame, folder: Path, benchmark: str, items: list[str]) -> None:
@@ -71,7 +53,7 @@ def main(
         row = listed[sample.item]
         truth = module.load(sample)
         path = predictions / row["path"]
-        alpha = read_alpha(path, row["sha256"])
+        alpha = images.read_prediction(path, row["sha256"])
         if alpha.shape != truth.alpha.shape:
             raise ValueError(f"{path} has the shape {alpha.shape}, but the true alpha has {truth.alpha.shape}.")
         for name in names:

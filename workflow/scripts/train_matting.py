@@ -1,6 +1,8 @@
 """Train a matting network on a data set, or on a nested part of it, from composites made on the fly."""
 
+import contextlib
 import dataclasses
+import os
 import signal
 import time
 from collections.abc import Mapping
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
 LIMIT = 640  # backgrounds are kept in memory, scaled to this shorter side at most
 STOPPED = 128 + signal.SIGTERM  # exit status of a run that a scheduler told to stop: it is to be started again
+MADE = ("model.safetensors", "model.json", "log.csv")
 UNSEEN = 10**6  # validation composites are drawn from this seed on, so that they are no training composites
 
 
@@ -162,21 +165,29 @@ def main(
     state = info | {"pictures": table.sha256.tolist(), "grounds": list(grounds), "torch": torch.__version__}
     state["plan"] = {name: value for name, value in vars(plan).items() if name != "checkpoint_every"}
     state["parameters"] = {name: list(tensor.shape) for name, tensor in module.state_dict().items()}
-    state |= {"validation": validation, "cache": float(cache)}  # the cache says which portraits are shuffled together
-    if not training.fit(
-        module, composites, folder, state, workers, held_out, output / "events" if tensorboard else None
-    ):
-        typer.echo(f"{output}: stopped after step {len(module.rows)}; the same command goes on from there", err=True)
-        raise typer.Exit(STOPPED)
-    if module.global_rank == 0:
-        info |= {"val": training.validate(module, held_out) if held_out else None, "seconds": 0.0}
-        info |= {"best": module.best or None, "skipped": module.skipped}
-        info["seconds"] = round(time.perf_counter() - started, 1)
-        output.mkdir(parents=True, exist_ok=True)
-        training.write_log(module.rows, output / "log.csv")
-        models.save(module.trained, output, info)
-        training.clear(folder)
-        typer.echo(f"{output}: {len(module.rows)} steps on {len(table)} portraits, {info['seconds']} s")
+    # the cache says which portraits are shuffled together
+    state |= {"validation": validation, "cache": float(cache)}
+    events = output / "events" if tensorboard else None
+    with training.alone(folder) as (lock, made):
+        if made == training.digest_of(state) and all((output / name).is_file() for name in MADE):
+            training.clear(folder)
+            typer.echo(f"{output}: trained by the process that was waited for")
+            return
+        if not training.fit(module, composites, folder, state, workers, held_out, events):
+            typer.echo(
+                f"{output}: stopped after step {len(module.rows)}; the same command goes on from there", err=True
+            )
+            raise typer.Exit(STOPPED)
+        if module.global_rank == 0:
+            info |= {"val": training.validate(module, held_out) if held_out else None, "seconds": 0.0}
+            info |= {"best": module.best or None, "skipped": module.skipped}
+            info["seconds"] = round(time.perf_counter() - started, 1)
+            training.write_log(module.rows, output / "log.csv")
+            models.save(module.trained, output, info)
+            with contextlib.suppress(OSError):  # on a disk that is full by now, whoever waits trains again
+                os.write(lock, training.digest_of(state).encode())
+            training.clear(folder)
+            typer.echo(f"{output}: {len(module.rows)} steps on {len(table)} portraits, {info['seconds']} s")
 
 
 def picked(kind: type, given: Mapping[str, object]) -> object:
@@ -225,15 +236,18 @@ def part(dataset: Path, split: str, fraction: float, seed: int) -> "pd.DataFrame
 
 def shards_of(table: "pd.DataFrame", dataset: Path) -> "list[Shard]":
     """Return the tars that hold the portraits of a table, with their ids. FileNotFoundError names a missing one."""
+    from ldportrait import datasets
     from ldportrait.training import Shard
 
-    found = []
-    for name, rows in table.groupby("shard"):
-        tar = dataset / name
-        if not tar.is_file():
-            raise FileNotFoundError(f"The data set in {dataset} has no {name}; assemble it again.")
-        found.append(Shard(tar, tuple(rows.id), int((rows.width * rows.height).max()) * 4))
-    return found
+    return [
+        Shard(
+            datasets.tar_in(dataset, name),
+            tuple(rows.id),
+            int((rows.width * rows.height).max()) * 4,
+            tuple(rows.sha256),
+        )
+        for name, rows in table.groupby("shard")
+    ]
 
 
 def read_backgrounds(place: Path) -> "dict[str, np.ndarray]":

@@ -7,7 +7,6 @@ A data set is a folder: `train/ val/ test/` (those that have items) of WebDatase
 
 import contextlib
 import hashlib
-import io
 import json
 import math
 import tarfile
@@ -18,9 +17,8 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 
-from ldportrait import shards
+from ldportrait import images, shards
 from ldportrait.shards import Item
 
 VARIANTS = {
@@ -244,11 +242,11 @@ def tar_in(folder: Path, shard: str) -> Path:
 
 
 def _picture(archive: tarfile.TarFile, row: dict[str, object]) -> np.ndarray:
-    content = archive.extractfile(f"{row['id']}.rgba.webp").read()
+    name = f"{row['id']}.rgba.webp"
+    content = shards.content_of(archive, archive.getmember(name))
     if hashlib.sha256(content).hexdigest() != row["sha256"]:
         raise EOFError(f"{row['id']} is not what the metadata says")
-    with Image.open(io.BytesIO(content)) as picture:
-        return np.array(picture.convert("RGBA"))
+    return images.decode(content, "RGBA", f"{name} in {archive.name}")
 
 
 def subset(ids: Sequence[str], percent: float, seed: int, personas: Sequence[str] | None = None) -> list[str]:

@@ -4,6 +4,7 @@ Widths are those of a two-column paper: COLUMN for one column, TEXT for both. No
 """
 
 import functools
+import io
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -80,8 +81,10 @@ def save(figure: Figure, stem: Path | str) -> None:
     metadata = {"pdf": {"CreationDate": None, "Creator": None, "Producer": None}, "png": {"Software": None}}
     with matplotlib.rc_context(STYLE):
         for suffix, values in metadata.items():
+            stream = io.BytesIO()  # matplotlib and Pillow do not say that a disk is full when they write to one
+            figure.savefig(stream, format=suffix, metadata=values, dpi=DPI)
             with shards.replacing(Path(f"{stem}.{suffix}")) as temporary:
-                figure.savefig(temporary, format=suffix, metadata=values, dpi=DPI)
+                temporary.write_bytes(stream.getvalue())
 
 
 @styled

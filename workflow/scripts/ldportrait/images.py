@@ -3,13 +3,15 @@
 Colour is straight (not premultiplied) sRGB and alpha is linear; both are 8 bit here. Colour under alpha 0 is kept.
 """
 
+import hashlib
+import io
 import os
 import tempfile
 from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 FULL_SCALE = {"uint8": 255, "uint16": 65535, "float32": 1, "float64": 1}  # of an alpha of these types
 GREY_NOISE = 2  # channels of a grey JPEG differ by no more
@@ -17,19 +19,47 @@ OPENING_ALPHA = 0.05  # below this a pixel counts as background
 OPENING_PIXELS = 12  # an opening must be larger than this
 
 
-def _open(path: Path | str) -> Image.Image:
+def decoded(path: Path | str) -> Image.Image:
     """Decode a picture; FileNotFoundError or ValueError in one sentence otherwise."""
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"There is no picture at {path}.")
+    return _decode(path, path)
+
+
+def _decode(source: Path | io.BytesIO, name: Path | str) -> Image.Image:
     try:
-        with Image.open(path) as picture:
+        with Image.open(source) as picture:
             picture.load()
             return picture
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
-        raise ValueError(f"{path} is not a readable picture: {error}.") from error
+    except (PermissionError, MemoryError):
+        raise
     except Image.DecompressionBombError as error:  # told from the header, before anything is decoded
-        raise ValueError(f"{path} is too large to be read: {error}") from error
+        raise ValueError(f"{name} is too large to be read: {error}") from error
+    except Exception as error:  # Pillow's readers raise errors of many kinds for a damaged file
+        raise ValueError(f"{name} is not a readable picture: {error}.") from error
+
+
+def decode(content: bytes, mode: str, name: str) -> np.ndarray:
+    """Decode a picture's bytes to an array of a Pillow mode: (H, W, 4) for RGBA, (H, W) for L; uint8.
+
+    ValueError, with the `name`, if it is none, or has more pixels than Pillow lets pass.
+    """
+    picture = _decode(io.BytesIO(content), name)
+    return np.array(picture if picture.mode == mode else picture.convert(mode))
+
+
+def check_size(content: bytes, name: str) -> None:
+    """Raise ValueError, with the `name`, if a picture's header promises too many pixels, or is none.
+
+    For decoders that have no such limit themselves.
+    """
+    try:
+        Image.open(io.BytesIO(content)).close()
+    except Image.DecompressionBombError as error:
+        raise ValueError(f"{name} is too large to be read: {error}") from error
+    except Exception as error:
+        raise ValueError(f"{name} is not a readable picture: {error}.") from error
 
 
 def read_rgba(path: Path | str) -> np.ndarray:
@@ -38,7 +68,7 @@ def read_rgba(path: Path | str) -> np.ndarray:
     WebP leaves out an alpha that is 255 everywhere, so a WebP without one is read as opaque; any other format without
     alpha is refused with ValueError, since it cannot be a matte.
     """
-    picture = _open(path)
+    picture = decoded(path)
     if not picture.has_transparency_data and picture.format != "WEBP":
         raise ValueError(f"{path} has no alpha channel (mode {picture.mode}).")
     return np.array(picture.convert("RGBA"))
@@ -46,7 +76,7 @@ def read_rgba(path: Path | str) -> np.ndarray:
 
 def read_rgb(path: Path | str) -> np.ndarray:
     """Read an opaque picture as (H, W, 3) uint8; ValueError if it has alpha, which would be dropped silently."""
-    picture = _open(path)
+    picture = decoded(path)
     if picture.has_transparency_data:
         raise ValueError(f"{path} has an alpha channel; read it with read_rgba.")
     return np.array(picture.convert("RGB"))
@@ -59,7 +89,7 @@ def read_matte(path: Path | str) -> np.ndarray:
     channels are equal but for the noise of a JPEG, of which the first is taken. ValueError for other colours, for a
     matte that is transparent itself, so that nobody could say which of the two is meant, and for 32 bits.
     """
-    picture = _open(path)
+    picture = decoded(path)
     if picture.mode.startswith("I;16"):
         return np.rint(np.asarray(picture, dtype=np.float32) / 257).astype(np.uint8)
     if picture.mode in ("I", "F"):
@@ -72,6 +102,18 @@ def read_matte(path: Path | str) -> np.ndarray:
     if np.max(channels.max(axis=2) - channels.min(axis=2)) > GREY_NOISE:
         raise ValueError(f"{path} is coloured; a matte is grey.")
     return np.ascontiguousarray(channels[..., 0])
+
+
+def read_prediction(path: Path, sha256: str) -> np.ndarray:
+    """Read a predicted alpha (H, W) uint8. FileNotFoundError or ValueError unless it is as it was written."""
+    if not path.is_file():
+        raise FileNotFoundError(f"The prediction {path} is missing; predict again.")
+    if hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
+        raise ValueError(f"{path} is not the file that predictions.parquet lists; predict again.")
+    picture = decoded(path)
+    if picture.mode != "L":
+        raise ValueError(f"{path} is not an 8-bit grey picture (its mode is {picture.mode}).")
+    return np.array(picture)
 
 
 def read_clip(path: Path | str, frames: int) -> np.ndarray:
@@ -103,6 +145,16 @@ def write_webp(path: Path | str, array: np.ndarray, quality: int = 92, lossless:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def png(array: np.ndarray, level: int, **more: object) -> bytes:
+    """Encode a uint8 picture as PNG with zlib's level. `more` is Pillow's: icc_profile, exif.
+
+    In memory, since Pillow tells of a full disk in words that name none when it writes a PNG to a file itself.
+    """
+    stream = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(array)).save(stream, "PNG", compress_level=level, **more)
+    return stream.getvalue()
 
 
 def composite(rgba: np.ndarray, background: np.ndarray) -> np.ndarray:

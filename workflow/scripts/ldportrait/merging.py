@@ -64,7 +64,7 @@ def merge(
     tally, digests = datasets.Tally(), {}
     with shards.replacing_folder(output) as new:
         counter = {split: itertools.count() for split in datasets.SPLITS}
-        with pq.ParquetWriter(new / datasets.METADATA, schema, compression="zstd") as writer:
+        with pq.ParquetWriter(new / datasets.METADATA, schema, compression="zstd", write_page_checksum=True) as writer:
             for source in sources:
                 digests |= _add(source, new, schema, writer, tally, counter)
                 _copy_provenance(source, new / PROVENANCE)

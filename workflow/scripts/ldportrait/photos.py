@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageCms, ImageOps
 
-from ldportrait import trimaps
+from ldportrait import images, trimaps
 from ldportrait.shards import replacing
 
 EXIF_FORMATS = {"JPEG", "MPO", "PNG", "WEBP"}  # a TIFF's tags say how its own file is laid out
@@ -170,6 +170,6 @@ def write(path: Path, array: np.ndarray, photo: Photo) -> None:
     more = {name: value for name, value in more.items() if value}
     try:
         with replacing(path) as temporary:
-            Image.fromarray(array).save(temporary, "PNG", compress_level=COMPRESSION, **more)
+            temporary.write_bytes(images.png(array, COMPRESSION, **more))
     except OSError as error:
         raise ValueError(f"{path} cannot be written: {error.strerror or error}.") from error

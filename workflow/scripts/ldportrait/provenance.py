@@ -29,11 +29,14 @@ def describe(config: Mapping, root: Path) -> dict:
 
 
 def write(config: Mapping, root: Path, path: Path) -> None:
-    """Write the description of a run as JSON."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(describe(config, root), indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+    """Write the description of a run as JSON, whole. OSError names the file where the disk is full or read-only."""
+    temporary = path.with_name(f".{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(json.dumps(describe(config, root), indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        os.replace(temporary, path)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def _version(package: str) -> str | None:

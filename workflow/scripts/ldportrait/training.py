@@ -10,6 +10,7 @@ import ctypes
 import functools
 import hashlib
 import importlib.util
+import io
 import json
 import logging
 import math
@@ -28,22 +29,24 @@ import lightning.pytorch as lightning
 import numpy as np
 import torch
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.plugins import TorchCheckpointIO
 from lightning.pytorch.plugins.environments import (
     ClusterEnvironment,
     LightningEnvironment,
     SLURMEnvironment,
     TorchElasticEnvironment,
 )
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as serialise
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, Dataset, Sampler
 from tqdm import tqdm
 
-from ldportrait import augment, pictures, recipes
+from ldportrait import augment, images, pictures, recipes
 from ldportrait.models import losses as terms
 from ldportrait.recipes import Plan
-from ldportrait.shards import replacing
+from ldportrait.shards import content_of, locked, replacing
 
 CHECKPOINT, BEST = "last.ckpt", "best.safetensors"
 MEGABYTE = 10**6
@@ -56,11 +59,15 @@ SET_ASIDE = 20  # batches without a finite loss that are kept for inspection at 
 
 @dataclass(frozen=True)
 class Shard:
-    """One tar of a data set, the ids to use of it in order, and the bytes that a decoded picture takes at most."""
+    """One tar of a data set, the ids to use of it in order, and the bytes that a decoded picture takes at most.
+
+    With `sha256`, one per id, the pictures are checked when they are read.
+    """
 
     tar: Path
     ids: tuple[str, ...]
     picture: int
+    sha256: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -189,19 +196,23 @@ def blocks(shards: Sequence[Shard], seed: int, epoch: int, cache: float) -> list
 
 
 def read(shard: Shard) -> Iterator[tuple[str, bytes]]:
-    """Stream the wanted pictures of a shard as (id, file). ValueError names a damaged or incomplete one."""
-    import webdataset
+    """Stream the wanted pictures of a shard as (id, file). ValueError names a damaged or incomplete one.
 
-    wanted = set(shard.ids)
-    # every process reads the whole shard: which samples are whose is the sampler's to say
-    whole = {"nodesplitter": None, "workersplitter": None, "shardshuffle": False, "empty_check": False}
-    pipeline = webdataset.WebDataset([str(shard.tar)], **whole)
+    Not by webdataset, which would take compressed tars, and names that are commands, from whoever made the data set.
+    """
+    wanted = dict(zip(shard.ids, shard.sha256 or [None] * len(shard.ids), strict=True))
     try:
-        for sample in pipeline.select(lambda sample: sample["__key__"] in wanted):
-            wanted.remove(sample["__key__"])
-            yield sample["__key__"], sample["rgba.webp"]
-    except (tarfile.TarError, OSError, KeyError, ValueError) as error:
-        raise ValueError(f"{shard.tar} is damaged; assemble the data set again.") from error
+        with tarfile.open(shard.tar, "r:") as archive:
+            for member in archive:
+                id, _, suffix = member.name.partition(".")
+                if suffix != "rgba.webp" or id not in wanted:
+                    continue
+                content, sha256 = content_of(archive, member), wanted.pop(id)
+                if sha256 and hashlib.sha256(content).hexdigest() != sha256:
+                    raise EOFError(f"{id} is not what the metadata says")
+                yield id, content
+    except (tarfile.TarError, OSError, EOFError) as error:
+        raise ValueError(f"{shard.tar} is damaged ({error}); assemble the data set again.") from error
     if wanted:
         raise ValueError(f"{shard.tar} lacks {min(wanted)}, which the data set's metadata lists.")
 
@@ -211,6 +222,7 @@ def decode(content: bytes, name: str) -> np.ndarray:
 
     WebP leaves out an alpha that is 255 everywhere.
     """
+    images.check_size(content, f"The picture {name}")
     picture = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
     if picture is None or picture.ndim != 3:
         raise ValueError(f"The picture {name} is damaged; assemble the data set again.")
@@ -401,7 +413,7 @@ class Matting(lightning.LightningModule):
         name = f"step-{self.global_step + 1:09d}-rank-{self.global_rank}.safetensors"
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in batch.items()}
         with replacing(self.inspection / name) as temporary:
-            save_file(tensors, temporary, {name: str(value) for name, value in self._parts[-1].items()})
+            temporary.write_bytes(serialise(tensors, {name: str(value) for name, value in self._parts[-1].items()}))
 
     def configure_optimizers(self) -> dict:
         """Make the optimiser and the schedule of the plan."""
@@ -426,6 +438,20 @@ class HeldOut:
 
     composites: Composites
     count: int
+
+
+class WholeFiles(TorchCheckpointIO):
+    """Write a checkpoint beside where it belongs, and let it take the place of the last one when it is whole.
+
+    Lightning's own way goes through the system's folder for temporary files, which may be small.
+    """
+
+    def save_checkpoint(self, checkpoint: dict, path: Path, storage_options: object = None) -> None:
+        """Write a checkpoint. OSError if the disk is full or read-only; the last one is there then as it was."""
+        stream = io.BytesIO()
+        torch.save(checkpoint, stream)
+        with replacing(path) as temporary:
+            temporary.write_bytes(stream.getbuffer())
 
 
 class Checkpoints(lightning.Callback):
@@ -471,7 +497,7 @@ class Checkpoints(lightning.Callback):
             trainer.logger.log_metrics({name: value for name, value in row.items() if name != "step"}, step)
         stop = trainer.strategy.reduce_boolean_decision(self.asked, all=False) and not last
         if (step % self.every == 0 or stop) and not last:
-            self._save(trainer)
+            trainer.save_checkpoint(self.path)  # every process takes part
         if stop:
             self.stopped = trainer.should_stop = True
 
@@ -483,16 +509,8 @@ class Checkpoints(lightning.Callback):
         if found["mad"] < module.best.get("mad", math.inf):
             module.best = {"step": module.rows[-1]["step"], "mad": found["mad"], "unknown_mad": found["unknown_mad"]}
             with replacing(self.best) as temporary:
-                save_file(
-                    {name: tensor.contiguous() for name, tensor in module.trained.state_dict().items()}, temporary
-                )
-
-    def _save(self, trainer: lightning.Trainer) -> None:
-        """Save a checkpoint under its name when it is whole; every process takes part."""
-        temporary = self.path.with_suffix(".part")
-        trainer.save_checkpoint(temporary)
-        if trainer.is_global_zero:
-            os.replace(temporary, self.path)
+                weights = {name: tensor.contiguous() for name, tensor in module.trained.state_dict().items()}
+                temporary.write_bytes(serialise(weights))
 
     def on_train_end(self, *_: object) -> None:
         """Close the progress bar."""
@@ -512,7 +530,8 @@ def clear(folder: Path) -> None:
     """Remove the checkpoints of a run that is over, and their folder if nothing else is in it."""
     for name in (CHECKPOINT, BEST):
         (folder / name).unlink(missing_ok=True)
-        (folder / name).with_suffix(".part").unlink(missing_ok=True)
+        (folder / f".{name}.part").unlink(missing_ok=True)  # of a process that was killed
+    (folder / "lock").unlink(missing_ok=True)  # so that who waited for it looks again
     with contextlib.suppress(OSError):
         folder.rmdir()
 
@@ -529,6 +548,26 @@ def read_checkpoint(path: Path, digest: str) -> dict | None:
         print(f"{path} is damaged and is thrown away: {error}", flush=True)
     path.unlink(missing_ok=True)
     return None
+
+
+def digest_of(state: Mapping[str, object]) -> str:
+    """A digest of what a run depends on."""
+    return hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()
+
+
+@contextlib.contextmanager
+def alone(checkpoints: Path) -> Iterator[tuple[int | None, str]]:
+    """Hold a run's folder as `shards.locked` does; of several processes of one run, the first holds it for all.
+
+    What another run left is told only to a run of one process: several must all go on, or none.
+    """
+    ranks = ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID")
+    if any(int(os.environ.get(name) or 0) for name in ranks):
+        yield None, ""
+        return
+    with locked(checkpoints) as (lock, left):
+        several = int(os.environ.get("WORLD_SIZE") or os.environ.get("SLURM_NTASKS") or 1) > 1
+        yield lock, "" if several else left
 
 
 def fit(
@@ -556,15 +595,14 @@ def fit(
     cv2.setNumThreads(1)  # its threads would not survive the fork of a worker, which would wait for them forever
     devices = plan.gpus or int(os.environ.get("LOCAL_WORLD_SIZE", 1))  # on CPUs, as many processes as torchrun started
     basis = dict(state) | {"processes": devices * plan.nodes}  # which share out the samples
-    digest = hashlib.sha256(json.dumps(basis, sort_keys=True).encode()).hexdigest()
-    keeper = Checkpoints(checkpoints, digest, plan.checkpoint_every, held_out)
+    keeper = Checkpoints(checkpoints, digest_of(basis), plan.checkpoint_every, held_out)
     start = keeper.found()
     trainer = lightning.Trainer(
         accelerator="gpu" if plan.gpus else "cpu",
         devices=devices,
         num_nodes=plan.nodes,
         strategy="ddp" if devices * plan.nodes > 1 else "auto",
-        plugins=_environment(devices * plan.nodes),
+        plugins=[WholeFiles(), *_environment(devices * plan.nodes)],
         precision=plan.precision,
         max_epochs=-1,
         max_steps=plan.steps,
@@ -605,17 +643,17 @@ def fit(
     return not keeper.stopped
 
 
-def _environment(processes: int) -> ClusterEnvironment | None:
+def _environment(processes: int) -> list[ClusterEnvironment]:
     """Say who starts the processes: torchrun or srun if they have started as many, else this one starts the others.
 
     A job of Slurm's with one task is no reason to wait for tasks that nobody starts. Slurm is not told to requeue the
     job either: whoever submitted it sees its exit status.
     """
     if TorchElasticEnvironment.detect():
-        return None
+        return []
     if processes > 1 and int(os.environ.get("SLURM_NTASKS", 1)) == processes:
-        return SLURMEnvironment(auto_requeue=False)
-    return LightningEnvironment()
+        return [SLURMEnvironment(auto_requeue=False)]
+    return [LightningEnvironment()]
 
 
 def _logger(events: Path | None) -> TensorBoardLogger | bool:
@@ -648,7 +686,7 @@ def _quiet() -> None:
     """Keep Lightning's advice out of the log: devices found, workers to add, where it stopped."""
     for name in ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    for module in ("lightning", "torch", "webdataset"):
+    for module in ("lightning", "torch"):
         warnings.filterwarnings("ignore", module=module)
 
 

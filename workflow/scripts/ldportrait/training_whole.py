@@ -5,6 +5,7 @@ and the head with the rest held fixed. Weights are averaged over a stage's steps
 average is what is kept.
 """
 
+import io
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -166,8 +167,10 @@ class Stage:
         """Write a checkpoint, whole."""
         state = {"digest": digest, "step": self.step, "rows": self.rows, "average": self.average}
         state |= {"network": self.network.state_dict(), "optimiser": self.optimiser.state_dict()}
+        stream = io.BytesIO()  # torch does not say that a disk is full when it writes to one itself
+        torch.save(state | {"cycle": self.cycle.state_dict()}, stream)
         with replacing(path) as temporary:
-            torch.save(state | {"cycle": self.cycle.state_dict()}, temporary)
+            temporary.write_bytes(stream.getbuffer())
 
     def load(self, path: Path, digest: str) -> None:
         """Go on from a checkpoint of an equal run, if there is one."""

@@ -341,10 +341,12 @@ def _read_ledger(path: Path) -> dict[str, str]:
 
 
 def _add_to_ledger(path: Path, ledger: dict[str, str], key: str, sha256: str) -> None:
+    from ldportrait.shards import replacing
+
     if key not in ledger:
         ledger[key] = sha256
-        with path.open("a", encoding="utf-8") as stream:
-            stream.write(f"{sha256}  {key}\n")
+        with replacing(path) as temporary:
+            temporary.write_text("".join(f"{sha256}  {key}\n" for key, sha256 in ledger.items()), encoding="utf-8")
 
 
 # Using ---------------------------------------------------------------------------------------------------------------

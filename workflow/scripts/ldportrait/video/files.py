@@ -5,9 +5,7 @@ is kept. What is damaged is read as far as it goes; `problems` then says so. Sou
 """
 
 import contextlib
-import os
 import re
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -17,13 +15,15 @@ import av
 import numpy as np
 from PIL import Image
 
-from ldportrait.shards import replacing
+from ldportrait import images
+from ldportrait.shards import replacing, replacing_folder
 
 VIDEOS = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".mpg", ".mpeg")
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 TIMES = "times.csv"  # beside the pictures of a sequence: each one's time
 TICK = Fraction(1, 90_000)  # in which the usual frame rates' times are whole numbers
 COMPRESSION = 1  # zlib's level for PNG
+LARGEST = 8192 * 8192  # pixels of a frame that is decoded; 8K has half as many
 BT_709, LIMITED = 1, 1  # FFmpeg's numbers for a matrix of colours and for its range
 
 
@@ -76,6 +76,8 @@ def open_clip(path: Path, rate: Fraction = Fraction(25)) -> Clip:
             if not container.streams.video:
                 raise ValueError(f"{path} has no pictures in it.")
             stream = container.streams.video[0]
+            if stream.codec_context.width * stream.codec_context.height > LARGEST:
+                raise ValueError(f"{path} is too large to be read: it has more than {LARGEST / 1e6:.0f} megapixels.")
             found = stream.average_rate or stream.guessed_rate or rate
             length = stream.duration * stream.time_base if stream.duration else None
             if length is None and container.duration:
@@ -115,6 +117,7 @@ def _decoded(clip: Clip) -> Iterator[av.VideoFrame]:
     lost = 0
     with av.open(str(clip.path)) as container:
         stream = container.streams.video[0]
+        stream.codec_context.options = {"max_pixels": str(LARGEST)}  # the file's head may promise less
         packets = container.demux(stream)
         while True:
             try:
@@ -270,25 +273,15 @@ def _encodable(picture: np.ndarray, stream: av.VideoStream, seconds: Fraction) -
 @contextlib.contextmanager
 def _sequence(folder: Path) -> Iterator[Write]:
     """Write PNGs, 000000.png on, and their times, to a folder that takes the place of an earlier one at the end."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
-    temporary.mkdir()
     times = []
 
     def write(picture: np.ndarray, seconds: Fraction) -> None:
         name = f"{len(times):06d}.png"
-        Image.fromarray(picture).save(temporary / name, compress_level=COMPRESSION)
+        (new / name).write_bytes(images.png(picture, COMPRESSION))
         times.append(f"{name},{seconds}")
 
-    try:
+    with replacing_folder(folder) as new:
         yield write
         if not times:
             raise ValueError(f"There was no frame to write to {folder}.")
-        (temporary / TIMES).write_text("\n".join(["file,seconds", *times]) + "\n", encoding="utf-8")
-        if folder.exists():
-            old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
-            folder.rename(old)
-            shutil.rmtree(old)
-        temporary.rename(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        (new / TIMES).write_text("\n".join(["file,seconds", *times]) + "\n", encoding="utf-8")

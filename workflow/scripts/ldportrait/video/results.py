@@ -11,9 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from PIL import Image, UnidentifiedImageError
 
-from ldportrait import shards
+from ldportrait import images, shards
 
 MATTES, SEGMENTS = "mattes.parquet", "segments.parquet"
 MASK = "mask"
@@ -69,13 +68,10 @@ def read_alpha(path: Path, sha256: str) -> np.ndarray:
         raise FileNotFoundError(f"The matte {path} is missing; make it again.")
     if hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
         raise ValueError(f"{path} is not the file that its table lists; make it again.")
-    try:
-        with Image.open(path) as picture:
-            if picture.mode != "L":
-                raise ValueError(f"{path} is not an 8-bit grey picture (its mode is {picture.mode}).")
-            return np.array(picture)
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
-        raise ValueError(f"{path} is not a readable picture: {error}.") from error
+    picture = images.decoded(path)
+    if picture.mode != "L":
+        raise ValueError(f"{path} is not an 8-bit grey picture (its mode is {picture.mode}).")
+    return np.array(picture)
 
 
 def with_truth(
