@@ -1,5 +1,6 @@
 """For each command of the workflow, small inputs in a folder, and how it is called on them."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -144,16 +145,32 @@ def plot_acceptance(folder: Path) -> Call:
     return lambda out: [made / "screened.parquet", out / "figures" / "acceptance"]
 
 
+def make_thumbnails(folder: Path) -> Call:
+    made = synthetic.results(folder, count=6)
+    tars = [made / stage / f"{SHARD}.tar" for stage in ("generated", "refined")]
+    return lambda out: [*tars, out / "0000000", "--thumbnail", 32]
+
+
 def build_gallery(folder: Path) -> Call:
     made = synthetic.results(folder, count=6)
     (folder / "figures").mkdir()
     Image.new("RGB", (20, 10)).save(folder / "figures" / "mosaic.png")
     (folder / "figures" / "mosaic.pdf").write_bytes(b"%PDF")
-    done = stages.call("tabulate_screening.py", made / "screened.parquet", folder / "tables" / "screening")
-    assert done.returncode == 0, done.stderr
-    stage = [made / name for name in ("generated", "refined", "screened.parquet", "measured", "figures", "tables")]
-    words = ["--shards", 1, "--figure", "mosaic", "--table", "screening", "--thumbnail", 32]
-    return lambda out: [*stage, out / "index.html", *words]
+    tars = [made / stage / f"{SHARD}.tar" for stage in ("generated", "refined")]
+    for words in (
+        ["tabulate_screening.py", made / "screened.parquet", folder / "tables" / "screening"],
+        ["make_thumbnails.py", *tars, folder / "thumbnails", "--thumbnail", 32, "--every", 6],
+    ):
+        done = stages.call(*words)
+        assert done.returncode == 0, done.stderr
+    places = [made / name for name in ("refined", "screened.parquet", "measured", "figures", "tables")]
+
+    def call(out: Path) -> list[object]:
+        if not (out / "gallery").is_dir():  # the thumbnails are there before the page is made
+            shutil.copytree(folder / "thumbnails", out / "gallery" / "0000000")
+        return [*places, out / "index.html", "--shards", 1, "--figure", "mosaic", "--table", "screening"]
+
+    return call
 
 
 COMMANDS = {
@@ -172,5 +189,6 @@ COMMANDS = {
     "score_variants": score_variants,
     "tabulate_screening": tabulate_screening,
     "plot_acceptance": plot_acceptance,
+    "make_thumbnails": make_thumbnails,
     "build_gallery": build_gallery,
 }

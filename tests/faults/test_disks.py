@@ -26,6 +26,7 @@ WRITERS = [
     "train_matting",
     "predict_mattes",
     "plot_acceptance",
+    "make_thumbnails",
     "build_gallery",
 ]
 SCRIPT = {"refine_pictures": "refine_mattes.py"}

@@ -1,10 +1,11 @@
-"""What every command in workflow/scripts/ does alike: options by typer, and mistakes told in one sentence."""
+"""What every command in workflow/scripts/ does alike: options by typer, and mistakes told in one sentence.
+
+Snakemake's own Python, which may lack typer, reads this for `of_the_disk`.
+"""
 
 import errno
 import functools
 from collections.abc import Callable
-
-import typer
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 REFUSED = {errno.EROFS, errno.EACCES, errno.EPERM}
@@ -16,6 +17,8 @@ def run(function: Callable[..., None]) -> None:
     A ValueError or FileNotFoundError is the user's to mend, and so is a full or read-only disk: it is printed in one
     line and the exit status is 2. Any other error is a bug and keeps its traceback.
     """
+
+    import typer
 
     @functools.wraps(function)
     def command(*arguments: object, **options: object) -> None:
@@ -35,6 +38,8 @@ def run(function: Callable[..., None]) -> None:
 
 def leave(sentence: str, error: Exception) -> None:
     """Print a sentence in one line, and leave with status 2."""
+    import typer
+
     typer.echo(" ".join(sentence.split()), err=True)
     raise typer.Exit(2) from error
 
