@@ -17,7 +17,7 @@ import pytest
 import yaml
 from conftest import ROOT
 
-SMALL = {"prompts": {"count": 4, "shard_size": 2}}
+SMALL = {"prompts": {"count": 4, "shard_size": 2}, "video": {"model": None}}  # clips by the run's own model
 
 RULES = re.compile(r"^rule (\w+):", re.MULTILINE)
 FIGURES = set(RULES.findall((ROOT / "workflow" / "rules" / "figures.smk").read_text(encoding="utf-8")))
@@ -80,10 +80,11 @@ def copy(folder: Path) -> None:
     shutil.copyfile(ROOT / "Snakefile", folder / "Snakefile")
     (folder / "resources" / "bank").mkdir(parents=True)
     shutil.copyfile(ROOT / "resources" / "bank" / "bank.parquet", folder / "resources" / "bank" / "bank.parquet")
-    model = folder / "resources" / "models" / "portrait"
-    model.mkdir(parents=True)
-    shutil.copyfile(ROOT / "resources" / "models" / "portrait" / "model.json", model / "model.json")
-    (model / "model.safetensors").touch()
+    for name in ("portrait", "trimap"):
+        model = folder / "resources" / "models" / name
+        model.mkdir(parents=True)
+        shutil.copyfile(ROOT / "resources" / "models" / name / "model.json", model / "model.json")
+        (model / "model.safetensors").touch()
     write(folder)
 
 

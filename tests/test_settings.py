@@ -121,7 +121,10 @@ def test_a_mistake_is_one_sentence_with_its_key(given, sentence):
         ({"video": {"segmenter": "sam2", "weights": "resources/models/portrait"}}, ["video.sha256"]),
         ({"video": {"segmenter": "masks"}}, ["video.segmenter", "video.masks"]),
         ({"video": {"segmenter": "masks", "masks": "nowhere"}}, ["video.masks", "nowhere/bank-clips"]),
-        ({"compare": {"model": "modnet", "others": []}}, ["compare.model", "video.model", "video.benchmarks"]),
+        (
+            {"compare": {"model": "modnet", "others": []}, "video": {"model": None}},
+            ["compare.model", "video.model", "video.benchmarks"],
+        ),
     ],
 )
 def test_an_impossible_combination_is_one_sentence(given, words):
