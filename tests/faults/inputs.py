@@ -145,6 +145,26 @@ def plot_acceptance(folder: Path) -> Call:
     return lambda out: [made / "screened.parquet", out / "figures" / "acceptance"]
 
 
+def clip(folder: Path) -> Path:
+    """A folder of frames: a disc that moves."""
+    folder.mkdir(parents=True)
+    for index in range(3):
+        Image.fromarray(np.roll(disc(64), 4 * index, axis=1)[..., :3]).save(folder / f"{index}.png")
+    return folder
+
+
+def segment_video(folder: Path) -> Call:
+    frames, mask = clip(folder / "clip"), folder / "mask.png"
+    Image.fromarray(disc(64)[..., 3]).save(mask)
+    return lambda out: [frames, out, "--segmenter", "masks", "--masks", mask]
+
+
+def matte_video(folder: Path) -> Call:
+    frames = clip(folder / "clip")
+    model = ROOT / "resources" / "models" / "portrait"
+    return lambda out: [frames, out / "alpha", "--output", "alpha", "--model", model, "--trimaps", "none"]
+
+
 def make_thumbnails(folder: Path) -> Call:
     made = synthetic.results(folder, count=6)
     tars = [made / stage / f"{SHARD}.tar" for stage in ("generated", "refined")]
@@ -189,6 +209,8 @@ COMMANDS = {
     "score_variants": score_variants,
     "tabulate_screening": tabulate_screening,
     "plot_acceptance": plot_acceptance,
+    "segment_video": segment_video,
+    "matte_video": matte_video,
     "make_thumbnails": make_thumbnails,
     "build_gallery": build_gallery,
 }

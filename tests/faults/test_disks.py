@@ -26,6 +26,8 @@ WRITERS = [
     "train_matting",
     "predict_mattes",
     "plot_acceptance",
+    "segment_video",
+    "matte_video",
     "make_thumbnails",
     "build_gallery",
 ]

@@ -6,7 +6,6 @@ python workflow/scripts/segment_video.py out --benchmark bank-clips --root resou
 
 import hashlib
 import itertools
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -281,25 +280,27 @@ def write(sources: list[Source], segment: "Segmenter", output: Path) -> int:
 
 
 def write_clip(source: Source, segment: "Segmenter", output: Path, bar: "tqdm") -> list[dict[str, object]]:
-    """Write a clip's masks and doubts; say what happens in it, and what could not be read."""
+    """Write a clip's masks and doubts, each folder whole; say what happens in it, and what could not be read."""
+    from ldportrait import shards
     from ldportrait.video import segmenters
 
-    for kind in ("masks", "doubts"):
-        shutil.rmtree(output / source.item / kind, ignore_errors=True)
-        (output / source.item / kind).mkdir(parents=True)
-    rows = []
-    for found in segment(source):
-        row = {"item": source.item, "frame": found.frame.index, "seconds": float(found.frame.seconds)}
-        row |= {"share": (found.mask > 0).mean(), "doubt": found.doubt.mean() / 255, "event": found.event}
-        for key, kind, values in (("mask", "masks", found.mask), ("doubts", "doubts", found.doubt)):
-            name = f"{source.item}/{kind}/{found.frame.index:06d}.png"
-            row |= {key: name, f"{key}_sha256": write_png(output / name, values)}
-        if found.event and (found.event != "absent" or not rows):
-            bar.write(
-                f"{source.item}, frame {found.frame.index} ({row['seconds']:.2f} s): {segmenters.SAYS[found.event]}"
-            )
-        rows.append(row)
-        bar.update()
+    home, rows = output / source.item, []
+    with shards.replacing_folder(home / "masks") as masks, shards.replacing_folder(home / "doubts") as doubts:
+        for found in segment(source):
+            row = {"item": source.item, "frame": found.frame.index, "seconds": float(found.frame.seconds)}
+            row |= {"share": (found.mask > 0).mean(), "doubt": found.doubt.mean() / 255, "event": found.event}
+            name = f"{found.frame.index:06d}.png"
+            for key, kind, folder, values in (
+                ("mask", "masks", masks, found.mask),
+                ("doubts", "doubts", doubts, found.doubt),
+            ):
+                row |= {key: f"{source.item}/{kind}/{name}", f"{key}_sha256": write_png(folder / name, values)}
+            if found.event and (found.event != "absent" or not rows):
+                bar.write(
+                    f"{source.item}, frame {row['frame']} ({row['seconds']:.2f} s): {segmenters.SAYS[found.event]}"
+                )
+            rows.append(row)
+            bar.update()
     for problem in source.problems:
         typer.echo(problem, err=True)
     return rows
