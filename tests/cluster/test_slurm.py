@@ -30,6 +30,7 @@ CONFIG = {
     "assemble": {"variants": ["raw", "refined"], "shard_size": 8},
     "train": {"steps": 4, "batch_size": 2, "crop": 64, "checkpoint_every": 2},
     "compare": {"seeds": [0], "variants": ["refined"], "fractions": [100], "others": []},
+    "video": {"benchmarks": []},
     "figures": {"mosaic_columns": 4, "mosaic_rows": 2, "rows": 2},
 }
 RESULTS = Path("results") / "tiny"
