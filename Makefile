@@ -20,7 +20,7 @@ PYTEST_FLAGS ?=
 TORCH_INDEX_URL ?=
 TORCH := torch==2.13.0
 
-SOURCES := workflow/scripts tests
+SOURCES := workflow/scripts tests benchmarks
 RULES := Snakefile workflow/Snakefile workflow/rules workflow/bank.smk
 BANK := --snakefile workflow/bank.smk --configfile config/bank.yaml
 

@@ -67,9 +67,8 @@ def main() -> None:
     areas, misses = np.array(fixed).T
     print(f"{len(triples)} frames, {100 * area:.1f} % unknown")
     print(f"missed by evidence        {100 * missed:5.1f} %")
-    print(
-        f"missed by fixed dilation  {100 * np.interp(area, areas, misses):5.1f} %  ({np.interp(area, areas, RADII):.1f} pixels)"
-    )
+    equal, radius = (np.interp(area, areas, values) for values in (misses, RADII))
+    print(f"missed by fixed dilation  {100 * equal:5.1f} %  ({radius:.1f} pixels)")
 
 
 if __name__ == "__main__":
