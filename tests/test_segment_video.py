@@ -94,10 +94,8 @@ def test_a_second_run_replaces_the_first(by_colour, video, tmp_path):
 
 
 def test_a_killed_run_leaves_no_table(by_colour, video, tmp_path, monkeypatch):
-    import segment_video
-
     segment(video, tmp_path / "out")
-    monkeypatch.setattr(segment_video, "write_png", lambda *options: 1 / 0)
+    monkeypatch.setattr(images, "write_grey", lambda *options: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         segment(video, tmp_path / "out")
     assert not (tmp_path / "out" / "segments.parquet").exists()

@@ -217,7 +217,7 @@ def read_frames(tmp_path: Path) -> None:
 
 def read_prediction(tmp_path: Path) -> None:
     with_bomb(tmp_path, "bomb.png")
-    images.read_prediction(tmp_path / "bomb.png", hashlib.sha256(bomb()).hexdigest())
+    images.read_grey(tmp_path / "bomb.png", hashlib.sha256(bomb()).hexdigest(), "predict again")
 
 
 def read_shard(tmp_path: Path) -> None:

@@ -339,10 +339,9 @@ def load(folder: Path, onnx: bool, gpus: int, threads: int) -> "Predictor":
         if gpus:
             raise ValueError("--onnx runs on the CPU; use --gpus 0.")
         return inference.onnx_predictor(folder, threads)
-    if gpus and not torch.cuda.is_available():
-        raise ValueError("A GPU is asked for, but torch finds none; use --gpus 0.")
+    place = inference.device(gpus)
     network, _ = models.load(folder)
-    return inference.predictor(network.to("cuda" if gpus else "cpu", memory_format=torch.channels_last))
+    return inference.predictor(network.to(place, memory_format=torch.channels_last))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """Matte a video, or the clips of a benchmark, by trimaps made from a segmentation and smoothed over time."""
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -137,13 +136,11 @@ def load(
 
     cv2.setNumThreads(1)
     torch.set_num_threads(threads)
-    if gpus and not torch.cuda.is_available():
-        raise ValueError("A GPU is asked for, but torch finds none; use --gpus 0.")
-    networks = {}
+    place, networks = inference.device(gpus), {}
 
     def network(folder: Path) -> torch.nn.Module:
         if folder not in networks:
-            networks[folder] = models.load(folder)[0].to("cuda" if gpus else "cpu", memory_format=torch.channels_last)
+            networks[folder] = models.load(folder)[0].to(place, memory_format=torch.channels_last)
         return networks[folder]
 
     guess = None
@@ -185,11 +182,10 @@ def matte_benchmark(
     mattes: "Callable[..., Iterator[Matte]]",
 ) -> None:
     """Write the mattes of a benchmark's clips, each clip's folder whole, and last the table that lists them."""
-    import cv2
     import pandas as pd
     from tqdm import tqdm
 
-    from ldportrait import shards
+    from ldportrait import images, shards
     from ldportrait.trimaps import UNKNOWN
     from ldportrait.video import cutouts
 
@@ -201,9 +197,7 @@ def matte_benchmark(
             with shards.replacing_folder(output / sample.item) as new:
                 for matte in mattes(cutouts.clip_frames(module.load_clip(sample)), sample.item):
                     path = Path(sample.item, f"{matte.frame.index:06d}.png")
-                    content = cv2.imencode(".png", matte.alpha)[1].tobytes()
-                    (new / path.name).write_bytes(content)
-                    digest = hashlib.sha256(content).hexdigest()
+                    digest = images.write_grey(new / path.name, matte.alpha)
                     numbers = {"frame": matte.frame.index, "seconds": float(matte.frame.seconds)}
                     numbers["unknown"] = float((matte.trimap == UNKNOWN).mean())
                     rows.append(common | {"item": sample.item} | numbers | {"alpha": str(path), "sha256": digest})

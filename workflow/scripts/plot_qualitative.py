@@ -46,7 +46,7 @@ def main(
             if name not in files:
                 raise ValueError(f"The predictions of {model} trained on {trained} lack {name}.")
         image, alpha, trimap, *_ = source.load(samples[name])
-        predicted = {trained: images.read_prediction(*files[name]) for trained, files in found.items()}
+        predicted = {trained: images.read_grey(*files[name], "predict again") for trained, files in found.items()}
         shown.append((image, alpha, trimap, predicted))
     words = f"{model}, seed {seed}; pictures evenly spaced in order of name." if not item else f"{model}, seed {seed}."
     figures.save(figures.qualitative(shown, names, note=f"{words} {note}".strip()), output)

@@ -1,6 +1,5 @@
 """Predict the mattes of a benchmark with a trained model."""
 
-import hashlib
 import os
 import time
 from pathlib import Path
@@ -37,14 +36,13 @@ def main(
     import torch
     from tqdm import tqdm
 
-    from ldportrait import inference, shards
+    from ldportrait import images, inference, shards
 
-    if gpus and not torch.cuda.is_available():
-        raise ValueError("A GPU is asked for, but torch finds none; use --gpus 0.")
+    place = inference.device(gpus)
     torch.set_num_threads(threads)
     cv2.setNumThreads(1)
     network, info = models.load(model)
-    network = network.to("cuda" if gpus else "cpu", memory_format=torch.channels_last)
+    network = network.to(place, memory_format=torch.channels_last)
     needs_trimap = models.get(info["model"]).needs_trimap
     common = {"run": run, "model": info["model"], "variant": info["variant"], "fraction": round(info["fraction"])}
     common |= {"seed": info["seed"], "benchmark": benchmark}
@@ -56,10 +54,8 @@ def main(
             alpha = inference.matte(network, image, trimap if needs_trimap else None)
             seconds = time.perf_counter() - started
             name = f"{sample.item}.png"
-            content = cv2.imencode(".png", alpha)[1].tobytes()  # cv2.imwrite would not tell of a full disk
-            (scratch / name).write_bytes(content)
+            digest = images.write_grey(scratch / name, alpha)
             size = {"width": alpha.shape[1], "height": alpha.shape[0], "seconds": seconds}
-            digest = hashlib.sha256(content).hexdigest()
             rows.append(common | {"item": sample.item, "path": name, "sha256": digest} | size)
         output.mkdir(exist_ok=True)
         (output / TABLE).unlink(missing_ok=True)  # the table comes last and says that all pictures are there

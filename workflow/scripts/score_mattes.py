@@ -53,7 +53,7 @@ def main(
         row = listed[sample.item]
         truth = module.load(sample)
         path = predictions / row["path"]
-        alpha = images.read_prediction(path, row["sha256"])
+        alpha = images.read_grey(path, row["sha256"], "predict again")
         if alpha.shape != truth.alpha.shape:
             raise ValueError(f"{path} has the shape {alpha.shape}, but the true alpha has {truth.alpha.shape}.")
         for name in names:

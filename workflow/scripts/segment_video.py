@@ -4,11 +4,9 @@ python workflow/scripts/segment_video.py talk.mp4 out
 python workflow/scripts/segment_video.py out --benchmark bank-clips --root resources/bank
 """
 
-import hashlib
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -28,7 +26,6 @@ if TYPE_CHECKING:
     Segmenter = Callable[["Source"], Iterator[Segment]]
 
 SEGMENTERS = ("frames", "masks", "sam2")
-RATE = Fraction(25)  # frames a second of a benchmark's clips
 
 
 @dataclass(frozen=True)
@@ -129,14 +126,13 @@ def of_clip(path: Path) -> Source:
 def of_benchmark(name: str, root: Path, split: str, limit: int) -> list[Source]:
     """The clips of a video benchmark. Raises FileNotFoundError or ValueError as the benchmark does."""
     from ldportrait import benchmarks
-    from ldportrait.video.files import Frame
+    from ldportrait.video import cutouts
 
     module = benchmarks.get(name, "video")
 
     def source(sample: object) -> Source:
         def frames() -> "Iterator[Frame]":
-            for index, (rgb, _) in enumerate(module.load_clip(sample)):
-                yield Frame(index, index / RATE, rgb)
+            return (frame for frame, _ in cutouts.clip_frames(module.load_clip(sample)))
 
         return Source(sample.item, frames, module.frames(sample), [])
 
@@ -162,11 +158,12 @@ def device(gpus: int, threads: int) -> str:
     import cv2
     import torch
 
-    if gpus and not torch.cuda.is_available():
-        raise ValueError("A GPU is asked for, but torch finds none; use --gpus 0.")
+    from ldportrait import inference
+
+    place = inference.device(gpus)
     torch.set_num_threads(threads)
     cv2.setNumThreads(threads)
-    return "cuda" if gpus else "cpu"
+    return place
 
 
 def by_frames(model: Path, side: int | None, neighbours: int, gpus: int, threads: int) -> "Segmenter":
@@ -281,7 +278,7 @@ def write(sources: list[Source], segment: "Segmenter", output: Path) -> int:
 
 def write_clip(source: Source, segment: "Segmenter", output: Path, bar: "tqdm") -> list[dict[str, object]]:
     """Write a clip's masks and doubts, each folder whole; say what happens in it, and what could not be read."""
-    from ldportrait import shards
+    from ldportrait import images, shards
     from ldportrait.video import segmenters
 
     home, rows = output / source.item, []
@@ -294,7 +291,7 @@ def write_clip(source: Source, segment: "Segmenter", output: Path, bar: "tqdm") 
                 ("mask", "masks", masks, found.mask),
                 ("doubts", "doubts", doubts, found.doubt),
             ):
-                row |= {key: f"{source.item}/{kind}/{name}", f"{key}_sha256": write_png(folder / name, values)}
+                row |= {key: f"{source.item}/{kind}/{name}", f"{key}_sha256": images.write_grey(folder / name, values)}
             if found.event and (found.event != "absent" or not rows):
                 bar.write(
                     f"{source.item}, frame {row['frame']} ({row['seconds']:.2f} s): {segmenters.SAYS[found.event]}"
@@ -304,15 +301,6 @@ def write_clip(source: Source, segment: "Segmenter", output: Path, bar: "tqdm") 
     for problem in source.problems:
         typer.echo(problem, err=True)
     return rows
-
-
-def write_png(path: Path, values: "np.ndarray") -> str:
-    """Write an 8-bit grey picture (H, W); return its SHA-256."""
-    import cv2
-
-    content = cv2.imencode(".png", values)[1].tobytes()
-    path.write_bytes(content)
-    return hashlib.sha256(content).hexdigest()
 
 
 if __name__ == "__main__":

@@ -104,16 +104,26 @@ def read_matte(path: Path | str) -> np.ndarray:
     return np.ascontiguousarray(channels[..., 0])
 
 
-def read_prediction(path: Path, sha256: str) -> np.ndarray:
-    """Read a predicted alpha (H, W) uint8. FileNotFoundError or ValueError unless it is as it was written."""
+def read_grey(path: Path, sha256: str, again: str) -> np.ndarray:
+    """Read a picture (H, W) uint8 that a table lists. FileNotFoundError or ValueError unless it is as it was written.
+
+    `again` says what is to be done then, as in `predict again`.
+    """
     if not path.is_file():
-        raise FileNotFoundError(f"The prediction {path} is missing; predict again.")
+        raise FileNotFoundError(f"{path} is missing; {again}.")
     if hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
-        raise ValueError(f"{path} is not the file that predictions.parquet lists; predict again.")
+        raise ValueError(f"{path} is not the file that its table lists; {again}.")
     picture = decoded(path)
     if picture.mode != "L":
         raise ValueError(f"{path} is not an 8-bit grey picture (its mode is {picture.mode}).")
     return np.array(picture)
+
+
+def write_grey(path: Path, values: np.ndarray) -> str:
+    """Write (H, W) uint8 as PNG, and return the file's SHA-256. OSError, unlike from cv2.imwrite, for a full disk."""
+    content = cv2.imencode(".png", values)[1].tobytes()
+    path.write_bytes(content)
+    return hashlib.sha256(content).hexdigest()
 
 
 def read_clip(path: Path | str, frames: int) -> np.ndarray:

@@ -17,6 +17,13 @@ Predictor = Callable[[np.ndarray, np.ndarray | None], np.ndarray]
 ONNX = "model.onnx"
 
 
+def device(gpus: int) -> str:
+    """Where torch runs a network: cuda for a GPU, else cpu. ValueError for a GPU that torch does not find."""
+    if gpus and not torch.cuda.is_available():
+        raise ValueError("A GPU is asked for, but torch finds none; use --gpus 0.")
+    return "cuda" if gpus else "cpu"
+
+
 def matte(network: torch.nn.Module, image: np.ndarray, trimap: np.ndarray | None = None) -> np.ndarray:
     """Return the alpha (H, W) of a picture (H, W, 3) with a trimap (H, W) of {0, 128, 255}, or none; all are uint8."""
     return levels(predictor(network)(image, trimap))

@@ -5,7 +5,6 @@ benchmark, method, item, frame, alpha, sha256 and more) or segments.parquet (ite
 The masks of a segmentation are mattes, too, of the method `mask`.
 """
 
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -59,19 +58,7 @@ def check(table: pd.DataFrame, folder: Path, benchmark: str, lengths: Mapping[st
 def alphas(table: pd.DataFrame, folder: Path, item: str) -> Iterator[np.ndarray]:
     """Yield a clip's mattes in order, each (H, W) uint8, of a table of `read`; errors as of `read_alpha`."""
     for row in table[table.item == item].itertuples():
-        yield read_alpha(folder / row.alpha, row.sha256)
-
-
-def read_alpha(path: Path, sha256: str) -> np.ndarray:
-    """Read a matte (H, W) uint8. FileNotFoundError or ValueError unless it is as it was written."""
-    if not path.is_file():
-        raise FileNotFoundError(f"The matte {path} is missing; make it again.")
-    if hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
-        raise ValueError(f"{path} is not the file that its table lists; make it again.")
-    picture = images.decoded(path)
-    if picture.mode != "L":
-        raise ValueError(f"{path} is not an 8-bit grey picture (its mode is {picture.mode}).")
-    return np.array(picture)
+        yield images.read_grey(folder / row.alpha, row.sha256, "make it again")
 
 
 def with_truth(

@@ -5,7 +5,6 @@ masks along by optical flow, and `sam2` follows a prompt of the first frame. Eac
 yields a Segment for each, in order; a bounded number of frames is in memory.
 """
 
-import hashlib
 import itertools
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
@@ -334,12 +333,7 @@ def read(folder: Path, item: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     if rows.empty:
         raise ValueError(f"{Path(folder) / TABLE} has no item {item}.")
     for row in rows.to_dict("records"):
-        yield tuple(_read_checked(Path(folder) / row[kind], row[f"{kind}_sha256"]) for kind in ("mask", "doubts"))
-
-
-def _read_checked(path: Path, sha256: str) -> np.ndarray:
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} is missing; segment the clip again.")
-    if hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
-        raise ValueError(f"{path} is not the file that {TABLE} lists; segment the clip again.")
-    return images.read_matte(path)
+        yield tuple(
+            images.read_grey(Path(folder) / row[kind], row[f"{kind}_sha256"], "segment the clip again")
+            for kind in ("mask", "doubts")
+        )
