@@ -187,7 +187,7 @@ def matte_benchmark(
 
     from ldportrait import images, shards
     from ldportrait.trimaps import UNKNOWN
-    from ldportrait.video import cutouts
+    from ldportrait.video import files
 
     output.mkdir(parents=True, exist_ok=True)
     (output / TABLE).unlink(missing_ok=True)
@@ -195,7 +195,7 @@ def matte_benchmark(
     with tqdm(desc=common["benchmark"], total=sum(map(module.frames, samples)), unit="frame", disable=None) as bar:
         for sample in samples:
             with shards.replacing_folder(output / sample.item) as new:
-                for matte in mattes(cutouts.clip_frames(module.load_clip(sample)), sample.item):
+                for matte in mattes(files.numbered(module.load_clip(sample)), sample.item):
                     path = Path(sample.item, f"{matte.frame.index:06d}.png")
                     digest = images.write_grey(new / path.name, matte.alpha)
                     numbers = {"frame": matte.frame.index, "seconds": float(matte.frame.seconds)}

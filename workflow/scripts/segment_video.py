@@ -126,13 +126,13 @@ def of_clip(path: Path) -> Source:
 def of_benchmark(name: str, root: Path, split: str, limit: int) -> list[Source]:
     """The clips of a video benchmark. Raises FileNotFoundError or ValueError as the benchmark does."""
     from ldportrait import benchmarks
-    from ldportrait.video import cutouts
+    from ldportrait.video import files
 
     module = benchmarks.get(name, "video")
 
     def source(sample: object) -> Source:
         def frames() -> "Iterator[Frame]":
-            return (frame for frame, _ in cutouts.clip_frames(module.load_clip(sample)))
+            return (frame for frame, _ in files.numbered(module.load_clip(sample)))
 
         return Source(sample.item, frames, module.frames(sample), [])
 

@@ -1,7 +1,6 @@
 """A whole video: from its frames to mattes by way of a segmentation, and on to a file; one frame at a time."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from fractions import Fraction
 from functools import partial
 from itertools import zip_longest
 from pathlib import Path
@@ -20,7 +19,6 @@ from ldportrait.video.files import Clip, Frame
 from ldportrait.video.matting import BatchPredictor, Matte
 from ldportrait.video.segmenters import Segment
 
-RATE = Fraction(25)  # frames a second of a benchmark's clips, which say none
 REMEMBERED = 24  # frames whose alpha is kept from segmentation to matting
 
 Segmenting = Callable[[Iterable[Frame], str], Iterator[Segment]]  # frames and the clip's name
@@ -87,12 +85,6 @@ def unknown(frames: Truths) -> Iterator[tuple[Frame, np.ndarray]]:
     """Give frames trimaps that know nothing."""
     for frame, _ in frames:
         yield frame, np.full(frame.rgb.shape[:2], UNKNOWN, np.uint8)
-
-
-def clip_frames(pictures: Iterable[tuple[np.ndarray, np.ndarray | None]]) -> Iterator[tuple[Frame, np.ndarray | None]]:
-    """Number a benchmark's pictures."""
-    for index, (rgb, alpha) in enumerate(pictures):
-        yield Frame(index, index / RATE, rgb), alpha
 
 
 def write(stream: Iterable[Matte], clip: Clip, target: Path, finish: Finish, nested: bool = False) -> int:

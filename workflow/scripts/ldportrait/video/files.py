@@ -6,7 +6,7 @@ is kept. What is damaged is read as far as it goes; `problems` then says so. Sou
 
 import contextlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -21,6 +21,7 @@ from ldportrait.shards import replacing, replacing_folder
 VIDEOS = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".mpg", ".mpeg")
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 TIMES = "times.csv"  # beside the pictures of a sequence: each one's time
+RATE = Fraction(25)  # frames a second where pictures have no times
 TICK = Fraction(1, 90_000)  # in which the usual frame rates' times are whole numbers
 COMPRESSION = 1  # zlib's level for PNG
 LARGEST = 8192 * 8192  # pixels of a frame that is decoded; 8K has half as many
@@ -61,7 +62,7 @@ def is_video(path: Path) -> bool:
     return Path(path).suffix.lower() in VIDEOS
 
 
-def open_clip(path: Path, rate: Fraction = Fraction(25)) -> Clip:
+def open_clip(path: Path, rate: Fraction = RATE) -> Clip:
     """Open a video's file, or a folder of frames in the order of their names' numbers, shown at `rate` a second.
 
     Raises FileNotFoundError, or ValueError where not even one frame can be read.
@@ -91,6 +92,12 @@ def open_clip(path: Path, rate: Fraction = Fraction(25)) -> Clip:
         raise ValueError(f"Nothing can be read of {path}: it has no whole frame.")
     clip.shape = first.rgb.shape[:2]
     return clip
+
+
+def numbered(pictures: Iterable[tuple[np.ndarray, np.ndarray | None]]) -> Iterator[tuple[Frame, np.ndarray | None]]:
+    """Make frames of a benchmark's pictures, which come with their true alpha or None and have no times."""
+    for index, (rgb, alpha) in enumerate(pictures):
+        yield Frame(index, index / RATE, rgb), alpha
 
 
 def _frames(clip: Clip) -> Iterator[Frame]:
