@@ -182,6 +182,7 @@ def test_a_touched_or_freshly_checked_out_file_reruns_nothing(project):
         ("video/segmenters.py", {"segment_video", "matte_video", *CLIPS}),
         ("video/trimaps.py", {"matte_video", *CLIPS}),
         ("tables_video.py", {"tabulate_video", "build_gallery"}),
+        ("figures_errors.py", {"plot_variants", "plot_models", "plot_capacity", "build_gallery"}),
     ],
 )
 def test_an_edited_library_file_reruns_its_stages(project, file, rules):

@@ -10,7 +10,7 @@ import synthetic
 from matplotlib.colors import to_rgb
 from PIL import Image
 
-from ldportrait import figures, pictures, scores
+from ldportrait import figures, figures_counts, figures_errors, figures_portraits, pictures, scores
 
 
 def texts(figure) -> list[str]:
@@ -62,14 +62,16 @@ def drawn(models, mattes, screened) -> dict:
     prompts = pd.DataFrame({"gender": ["woman"] * 3 + ["man"], "hair_style": ["afro", "bob", "pixie", "locs"]})
     whole = models[models.fraction == 100]
     return {
-        "mosaic": figures.mosaic([cell] * 24, [cell] * 24, 12),
-        "refinement": figures.refinement([pair, pair, {"raw": portrait, "refined": portrait}], side=32, note="a note"),
-        "qualitative": figures.qualitative([sample, sample], ["raw"], side=32),
-        "attributes": figures.attributes(prompts),
-        "acceptance": figures.acceptance(screened),
-        "variants": figures.variants(mattes, scores.SHOWN),
-        "models": figures.models(whole, scores.SHOWN, "unknown", "truth", "not converged"),
-        "capacity": figures.capacity(models[models.variant == "refined"], scores.SHOWN, "unknown"),
+        "mosaic": figures_portraits.mosaic([cell] * 24, [cell] * 24, 12),
+        "refinement": figures_portraits.refinement(
+            [pair, pair, {"raw": portrait, "refined": portrait}], side=32, note="a note"
+        ),
+        "qualitative": figures_portraits.qualitative([sample, sample], ["raw"], side=32),
+        "attributes": figures_counts.attributes(prompts),
+        "acceptance": figures_counts.acceptance(screened),
+        "variants": figures_errors.variants(mattes, scores.SHOWN),
+        "models": figures_errors.models(whole, scores.SHOWN, "unknown", "truth", "not converged"),
+        "capacity": figures_errors.capacity(models[models.variant == "refined"], scores.SHOWN, "unknown"),
     }
 
 
@@ -100,8 +102,10 @@ def test_type_is_not_smaller_than_six_points(all_figures):
 def test_drawing_again_gives_the_same_bytes(tmp_path, mattes, screened):
     portrait = synthetic.bust(40)
     for folder in ("first", "second"):
-        figures.save(figures.variants(mattes, ["sad"]), tmp_path / folder / "variants")
-        figures.save(figures.refinement([{"raw": portrait, "refined": portrait}], 32), tmp_path / folder / "refinement")
+        figures.save(figures_errors.variants(mattes, ["sad"]), tmp_path / folder / "variants")
+        figures.save(
+            figures_portraits.refinement([{"raw": portrait, "refined": portrait}], 32), tmp_path / folder / "refinement"
+        )
     files = sorted(path.name for path in (tmp_path / "first").iterdir())
     assert files == ["refinement.pdf", "refinement.png", "variants.pdf", "variants.png"]
     for name in files:
@@ -113,7 +117,7 @@ def test_drawing_again_gives_the_same_bytes(tmp_path, mattes, screened):
 
 def test_the_style_does_not_depend_on_the_callers(all_figures, models, mattes, screened):
     with matplotlib.rc_context({"font.size": 30, "axes.titlesize": 40}):
-        again = figures.acceptance(screened)
+        again = figures_counts.acceptance(screened)
     pngs = []
     for figure in (all_figures["acceptance"], again):
         stream = io.BytesIO()
@@ -157,7 +161,7 @@ def test_colours_can_be_read_on_white():
 
 
 def test_variants_writes_the_means(mattes):
-    found = texts(figures.variants(mattes, ["sad"]))
+    found = texts(figures_errors.variants(mattes, ["sad"]))
     values = mattes[(mattes.metric == "sad") & (mattes.region == "whole") & (mattes.variant == "raw")].value
     assert f"{values.mean():.1f}" in found or f"{values.mean():.2f}" in found
     assert {"raw", "keyed", "refined", "SAD /1000"} <= set(found)
@@ -181,7 +185,7 @@ def test_models_draws_the_paired_difference():
         for variant, gap in gaps.items()
         for item, value in hard.items()
     ]
-    figure = figures.models(pd.DataFrame(rows), ["sad"], "unknown", "truth")
+    figure = figures_errors.models(pd.DataFrame(rows), ["sad"], "unknown", "truth")
     below = figure.axes[1]
     interval = below.lines[1].get_xdata()  # line 0 is the line at zero
     np.testing.assert_allclose(interval, [2, 2])  # every pair differs by 2, however different the items are
@@ -196,73 +200,61 @@ def test_capacity_has_a_tick_for_each_size(all_figures):
 def test_lines_of_capacity_are_named_by_what_differs(models):
     more = pd.concat([models, models[models.variant == "refined"].assign(variant="p3m-10k")])
     more = more[more.variant.isin(["refined", "p3m-10k"]) & (more.model == "small-trimap")]
-    legend = figures.capacity(more, ["sad"], "unknown").axes[0].get_legend()
+    legend = figures_errors.capacity(more, ["sad"], "unknown").axes[0].get_legend()
     assert [text.get_text().partition(" ")[0] for text in legend.get_texts()] == ["refined", "p3m-10k"]
-    assert figures.capacity(more[more.variant == "refined"], ["sad"], "unknown").axes[0].get_legend() is None
+    assert figures_errors.capacity(more[more.variant == "refined"], ["sad"], "unknown").axes[0].get_legend() is None
 
 
 def test_large_differences_get_a_logarithmic_axis(mattes):
     far = mattes.assign(value=mattes.value.where(mattes.variant != "raw", mattes.value * 100))
-    assert figures.variants(far, ["sad"]).axes[0].get_xscale() == "log"
-    assert figures.variants(mattes, ["sad"]).axes[0].get_xscale() == "linear"
+    assert figures_errors.variants(far, ["sad"]).axes[0].get_xscale() == "log"
+    assert figures_errors.variants(mattes, ["sad"]).axes[0].get_xscale() == "linear"
 
 
 def test_no_exact_alpha_is_a_sentence(mattes):
     for table in (mattes.iloc[:0], mattes[mattes.variant == "truth"]):
-        assert any("No exact alpha is known" in text for text in texts(figures.variants(table, scores.SHOWN)))
+        assert any("No exact alpha is known" in text for text in texts(figures_errors.variants(table, scores.SHOWN)))
 
 
 def test_nothing_known_is_a_sentence(models, screened):
-    assert "No attributes are known for these prompts." in texts(figures.attributes(pd.DataFrame({"gender": ["", ""]})))
-    assert "No portraits were screened." in texts(figures.acceptance(screened.iloc[:0]))
-    assert texts(figures.models(models.iloc[:0], scores.SHOWN, "unknown"))
-    assert texts(figures.capacity(models.iloc[:0], scores.SHOWN, "unknown"))
+    assert "No attributes are known for these prompts." in texts(
+        figures_counts.attributes(pd.DataFrame({"gender": ["", ""]}))
+    )
+    assert "No portraits were screened." in texts(figures_counts.acceptance(screened.iloc[:0]))
+    assert texts(figures_errors.models(models.iloc[:0], scores.SHOWN, "unknown"))
+    assert texts(figures_errors.capacity(models.iloc[:0], scores.SHOWN, "unknown"))
 
 
 def test_acceptance_counts(all_figures, screened):
     found = texts(all_figures["acceptance"])
     assert {"3 accepted (60 %)", "2 rejected (40 %)", "1 decided by review", "2 (40 % of all)"} <= set(found)
-    everybody = figures.acceptance(screened[screened.accepted])
+    everybody = figures_counts.acceptance(screened[screened.accepted])
     assert "3 accepted (100 %)" in texts(everybody)
 
 
 def test_reasons_count_each_reason_of_a_portrait(screened):
-    assert figures.reasons(screened).to_dict() == {"scenery": 2, "no-face": 1}
+    assert figures_counts.reasons(screened).to_dict() == {"scenery": 2, "no-face": 1}
 
 
 def test_shares_are_sorted_and_complete():
-    found = figures.shares(pd.Series(["b", "a", "b", "", "c"]))
+    found = figures_counts.shares(pd.Series(["b", "a", "b", "", "c"]))
     assert found.to_dict() == {"b": 0.4, "a": 0.2, "c": 0.2, "not said": 0.2}
     assert found.index[0] == "b"
-    many = figures.shares(pd.Series([f"v{i:02d}" for i in range(30)]), most=12)
+    many = figures_counts.shares(pd.Series([f"v{i:02d}" for i in range(30)]), most=12)
     assert many.index[-1] == "18 others"
     assert many.sum() == pytest.approx(1)
 
 
 def test_years_are_counted_by_decades():
-    assert figures.shares(pd.Series([str(age) for age in range(20, 40)])).to_dict() == {"20–29": 0.5, "30–39": 0.5}
+    assert figures_counts.shares(pd.Series([str(age) for age in range(20, 40)])).to_dict() == {
+        "20–29": 0.5,
+        "30–39": 0.5,
+    }
 
 
 def test_refinement_has_a_row_per_variant(all_figures):
     # 3 portraits in 2 blocks of 3 rows, 8 pictures a row; the place of the fourth stays blank.
     assert len(all_figures["refinement"].axes) == 2 * 3 * 8
-    without = figures.refinement([{"raw": synthetic.bust(40), "refined": synthetic.bust(40)}], side=32)
+    without = figures_portraits.refinement([{"raw": synthetic.bust(40), "refined": synthetic.bust(40)}], side=32)
     assert len(without.axes) == 2 * 4
     assert "truth" not in texts(without)
-
-
-def test_the_views_of_a_matte():
-    alpha = np.array([[0, 1, 21, 22, 233, 234, 254, 255]], np.uint8)
-    assert pictures.near_zero(alpha).tolist() == [[0, 12, 252, 255, 255, 255, 255, 255]]
-    assert pictures.near_one(alpha).tolist() == [[0, 0, 0, 0, 0, 3, 243, 255]]
-
-
-def test_the_window_is_where_alpha_is_fractional():
-    alpha = np.zeros((64, 96), np.uint8)
-    alpha[40:60, 70:90] = 128
-    top, left, side = figures.most_detailed(alpha)
-    assert side == 32
-    assert top <= 40
-    assert top + side >= 60
-    assert left <= 70
-    assert left + side >= 90

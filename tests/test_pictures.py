@@ -39,6 +39,30 @@ def test_grid_tiles_row_by_row():
     assert sheet[..., 0].tolist() == [[1, 1, 9, 2, 2], [1, 1, 9, 2, 2], [9] * 5, [3, 3, 9, 9, 9], [3, 3, 9, 9, 9]]
 
 
+def test_the_views_of_a_matte():
+    alpha = np.array([[0, 1, 21, 22, 233, 234, 254, 255]], np.uint8)
+    assert pictures.near_zero(alpha).tolist() == [[0, 12, 252, 255, 255, 255, 255, 255]]
+    assert pictures.near_one(alpha).tolist() == [[0, 0, 0, 0, 0, 3, 243, 255]]
+
+
+def test_the_window_is_where_alpha_is_fractional():
+    alpha = np.zeros((64, 96), np.uint8)
+    alpha[40:60, 70:90] = 128
+    rows, columns = pictures.most_detailed(alpha)
+    assert rows.stop - rows.start == columns.stop - columns.start == 32
+    assert rows.start <= 40 < 60 <= rows.stop
+    assert columns.start <= 70 < 90 <= columns.stop
+
+
+def test_a_box_is_drawn_inside_its_window_and_leaves_the_picture_as_it_was():
+    picture = np.zeros((12, 12, 3), np.uint8)
+    boxed = pictures.boxed(picture, (slice(2, 10), slice(3, 11)), (9, 0, 0), 4)  # two pixels wide
+    assert np.argwhere(boxed[..., 0]).tolist() == [
+        [y, x] for y in range(2, 10) for x in range(3, 11) if not (4 <= y < 8 and 5 <= x < 9)
+    ]
+    assert not picture.any()
+
+
 def people(personas: str) -> pd.DataFrame:
     return pd.DataFrame({"id": [f"p{i}" for i in range(len(personas))], "persona": list(personas)})
 

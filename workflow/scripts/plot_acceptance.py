@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from ldportrait import commands, figures, shards
+from ldportrait import commands, figures, figures_counts, shards
 
 
 def main(
@@ -13,7 +13,7 @@ def main(
     output: Annotated[Path, typer.Argument(help="The figure without suffix; .pdf and .png are written.")],
 ) -> None:
     """Draw the share of accepted portraits, and the rejections by reason."""
-    figures.save(figures.acceptance(shards.read_table(screened)), output)
+    figures.save(figures_counts.acceptance(shards.read_table(screened)), output)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from typing import Annotated
 import pandas as pd
 import typer
 
-from ldportrait import commands, figures, pictures, shards
+from ldportrait import commands, figures, figures_counts, pictures, shards
 
 
 def main(
@@ -16,7 +16,7 @@ def main(
 ) -> None:
     """Draw the shares of each attribute's values among the prompts, one panel an attribute."""
     tables = [shards.read_table(path.with_suffix(".parquet")) for path in pictures.shard_paths(prompts, shard_count)]
-    figures.save(figures.attributes(pd.concat(tables, ignore_index=True)), output)
+    figures.save(figures_counts.attributes(pd.concat(tables, ignore_index=True)), output)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from ldportrait import commands, figures, scores
+from ldportrait import commands, figures, figures_errors, scores
 
 
 def main(
@@ -23,7 +23,7 @@ def main(
     """Draw the error of a network against the share of the data set that it was trained on."""
     metrics = scores.check(metric, region)
     table = scores.read_models(folder, benchmark, model, variant, fraction, seed)
-    figures.save(figures.capacity(table, metrics, region, note), output)
+    figures.save(figures_errors.capacity(table, metrics, region, note), output)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from ldportrait import commands, figures, scores
+from ldportrait import commands, figures, figures_errors, scores
 
 
 def main(
@@ -26,7 +26,7 @@ def main(
     """
     metrics = scores.check(metric, region)
     table = scores.read_models(folder, benchmark, model, variant, [100], seed)
-    figures.save(figures.models(table, metrics, region, reference, note), output)
+    figures.save(figures_errors.models(table, metrics, region, reference, note), output)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from ldportrait import commands, figures, images, pictures, shards
+from ldportrait import commands, figures, figures_portraits, images, pictures, shards
 
 WIDTH = 2100  # pixels: text width at the figures' resolution
 
@@ -42,7 +42,7 @@ def main(
         np.array(pictures.GROUNDS[(3 * i + i // columns) % len(pictures.GROUNDS)], np.uint8) for i in range(len(ids))
     ]
     over = [images.composite(cell, ground) for cell, ground in zip(cells, grounds, strict=True)]
-    figures.save(figures.mosaic(over, [pictures.grey(cell[..., 3]) for cell in cells], columns), output)
+    figures.save(figures_portraits.mosaic(over, [pictures.grey(cell[..., 3]) for cell in cells], columns), output)
 
 
 if __name__ == "__main__":

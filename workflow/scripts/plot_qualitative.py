@@ -6,7 +6,7 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from ldportrait import benchmarks, commands, figures, images, scores, shards
+from ldportrait import benchmarks, commands, figures, figures_portraits, images, scores, shards
 
 
 def predictions(folder: Path) -> dict[str, tuple[Path, str]]:
@@ -49,7 +49,7 @@ def main(
         predicted = {trained: images.read_grey(*files[name], "predict again") for trained, files in found.items()}
         shown.append((image, alpha, trimap, predicted))
     words = f"{model}, seed {seed}; pictures evenly spaced in order of name." if not item else f"{model}, seed {seed}."
-    figures.save(figures.qualitative(shown, names, note=f"{words} {note}".strip()), output)
+    figures.save(figures_portraits.qualitative(shown, names, note=f"{words} {note}".strip()), output)
 
 
 if __name__ == "__main__":

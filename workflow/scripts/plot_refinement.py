@@ -6,7 +6,7 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from ldportrait import commands, figures, pictures, shards
+from ldportrait import commands, figures, figures_portraits, pictures, shards
 
 
 def main(
@@ -40,7 +40,7 @@ def main(
             portrait["truth"] = np.dstack([before[name].rgba[..., :3], before[name].truth])
         portraits.append(portrait)
     note = "The accepted portraits that refinement changed most; last, the one with the most loose hair."
-    figures.save(figures.refinement(portraits, note=note), output)
+    figures.save(figures_portraits.refinement(portraits, note=note), output)
 
 
 if __name__ == "__main__":

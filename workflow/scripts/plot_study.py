@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from ldportrait import commands, figures, scores
+from ldportrait import commands, figures, figures_study, scores
 
 
 def main(
@@ -14,8 +14,8 @@ def main(
     output: Annotated[Path, typer.Option(help="Folder of the figures: study and sensitivity, .pdf and .png.")],
 ) -> None:
     """Draw SAD by method, severity and region, and SAD as each parameter is scaled."""
-    figures.save(figures.study(scores.read_study(methods, scores.STUDY)), output / "study")
-    figures.save(figures.sensitivity(scores.read_study([sensitivity], scores.CURVES)), output / "sensitivity")
+    figures.save(figures_study.study(scores.read_study(methods, scores.STUDY)), output / "study")
+    figures.save(figures_study.sensitivity(scores.read_study([sensitivity], scores.CURVES)), output / "sensitivity")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from ldportrait import commands, figures, scores
+from ldportrait import commands, figures, figures_errors, scores
 
 
 def main(
@@ -16,7 +16,7 @@ def main(
     note: Annotated[str, typer.Option(help="A sentence of yours for the small print.")] = "",
 ) -> None:
     """Draw the error of the data set's mattes against the exact alpha by variant, with 95 % intervals."""
-    figures.save(figures.variants(scores.read(table), scores.check(metric, region), region, note), output)
+    figures.save(figures_errors.variants(scores.read(table), scores.check(metric, region), region, note), output)
 
 
 if __name__ == "__main__":

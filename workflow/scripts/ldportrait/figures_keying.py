@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ldportrait import images, pictures, scores, tables_keying
-from ldportrait.figures import COLOURS, GREY, INK, MARKERS, TEXT, _panels, _variant_axis, matrix, most_detailed, styled
+from ldportrait.figures import COLOURS, GREY, INK, MARKERS, TEXT, matrix, name_axis, panel_grid, styled
 
 SHOWN = (("whole", "sad"), ("unknown", "sad"), ("unknown", "grad"), ("whole", "colour"))
 WHITE, BLACK = np.uint8([255, 255, 255]), np.uint8([0, 0, 0])
@@ -33,13 +33,13 @@ def errors(table: pd.DataFrame, note: str = "") -> Figure:
         "raw. Diamonds: keyed, with tuned levels (full) and plain ones (open). Triangles: two shots, known walls."
     )
     height = (0.5 + 0.17 * len(names)) * len(sets)
-    figure, panels = _panels(TEXT, height, len(sets), len(SHOWN), f"{caption} {note}".strip(), sharex="col")
+    figure, panels = panel_grid(TEXT, height, len(sets), len(SHOWN), f"{caption} {note}".strip(), sharex="col")
     for row, name in enumerate(sets):
         for column, (region, metric) in enumerate(SHOWN):
             part = table[(table["set"] == name) & (table.region == region) & (table.metric == metric)]
             axes = panels[row, column]
             _points(axes, tables_keying.by_item(part, metric), names)
-            _variant_axis(axes, names, labelled=column == 0)
+            name_axis(axes, names, labelled=column == 0)
             title = f"{scores.KEYING_METRICS[metric].title}, {region}"
             axes.set_title(f"{name}\n{title}" if column == 0 else title)
     return figure
@@ -85,14 +85,8 @@ def strip(examples: Mapping[str, Mapping[str, np.ndarray]], side: int = 260, not
 
 def _views(views: Mapping[str, np.ndarray]) -> list[np.ndarray]:
     alpha = views["exact"][..., 3]
-    top, left, length = most_detailed(alpha)
-    window = (slice(top, top + length), slice(left, left + length))
-    boxed = views["shot"].copy()
-    thick = max(1, length // 60)
-    boxed[window] = BOX
-    inner = (slice(top + thick, top + length - thick), slice(left + thick, left + length - thick))
-    boxed[inner] = views["shot"][inner]
-    cells = [pictures.square(boxed)]
+    window = pictures.most_detailed(alpha)
+    cells = [pictures.square(pictures.boxed(views["shot"], window, BOX, 60))]
     for ground in (WHITE, BLACK):
         cells += [images.composite(views[name][window], ground) for name in VIEWS]
     for name in ("keyed", "refined"):

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from ldportrait.figures import COLOURS, GREY, MODEL_STYLES, TEXT, _panels, message, styled
+from ldportrait.figures import COLOURS, GREY, MODEL_STYLES, TEXT, message, panel_grid, styled
 
 SPANS = 40  # a loss is averaged over this part of the steps, since it differs from batch to batch
 
@@ -55,7 +55,7 @@ def learning_curves(runs: Sequence[Run], note: str = "") -> Figure:
     caption += "comparable with another's."
     skipped = sum(int(run.log.skipped.iloc[-1]) for run in runs if "skipped" in run.log)
     caption += f" {skipped} steps without a finite loss were skipped." if skipped else ""
-    figure, panels = _panels(TEXT, 2.2, 1, 3 if validated else 2, f"{caption} {note}".strip())
+    figure, panels = panel_grid(TEXT, 2.2, 1, 3 if validated else 2, f"{caption} {note}".strip())
     named = set()
     for run in runs:
         style = {

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont
 
 from ldportrait import images, pictures, scores, shards
-from ldportrait.figures import GREY, INK, TEXT, _panels, matrix, message, styled
+from ldportrait.figures import GREY, INK, TEXT, each_panel, matrix, message, panel_grid, styled
 
 COLOURS = {
     "frames": "#d55e00",
@@ -89,12 +89,8 @@ def dtssd(table: pd.DataFrame, note: str = "") -> Figure:
     caption += "over the clips."
     columns = min(2, len(names))
     rows = -(-len(names) // columns)
-    figure, panels = _panels(TEXT, 2.1 * rows, rows, columns, f"{caption} {note}".strip(), sharey=True)
-    for number, axes in enumerate(panels.flat):
-        if number >= len(names):
-            axes.axis("off")
-            continue
-        name = names[number]
+    figure, panels = panel_grid(TEXT, 2.1 * rows, rows, columns, f"{caption} {note}".strip(), sharey=True)
+    for number, axes, name in each_panel(panels, names):
         for method in scores.in_method_order(table.method):
             own = table[(table.benchmark == name) & (table.method == method)]
             if not own.empty:

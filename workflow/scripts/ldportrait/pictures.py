@@ -82,6 +82,34 @@ def near_one(alpha: np.ndarray, gain: int = GAIN) -> np.ndarray:
     return np.maximum(255 - (255 - alpha.astype(np.int32)) * gain, 0).astype(np.uint8)
 
 
+def most_detailed(alpha: np.ndarray, share: float = 0.5) -> tuple[slice, slice]:
+    """The square window (rows, columns) with the most fractional alpha; its side is `share` of the picture's shorter.
+
+    `alpha` is (H, W) uint8. The first such window in reading order, on a grid of sixteenths of its side.
+    """
+    side = max(1, round(share * min(alpha.shape)))
+    fractional = ((alpha > 0) & (alpha < 255)).astype(np.int64)
+    table = np.pad(fractional.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+    step = max(1, side // 16)
+    tops, lefts = (np.arange(0, length - side + 1, step) for length in alpha.shape)
+    top, left = tops[:, None], lefts[None, :]
+    counts = table[top + side, left + side] - table[top, left + side] - table[top + side, left] + table[top, left]
+    best = np.unravel_index(np.argmax(counts), counts.shape)
+    top, left = int(tops[best[0]]), int(lefts[best[1]])
+    return slice(top, top + side), slice(left, left + side)
+
+
+def boxed(picture: np.ndarray, window: tuple[slice, slice], colour: tuple[int, int, int], parts: int) -> np.ndarray:
+    """Draw a square window's outline into an (H, W, 3) picture, inside the window; its width is a side's `parts`-th."""
+    rows, columns = window
+    thick = max(1, (rows.stop - rows.start) // parts)
+    inner = slice(rows.start + thick, rows.stop - thick), slice(columns.start + thick, columns.stop - thick)
+    result = picture.copy()
+    result[window] = colour
+    result[inner] = picture[inner]
+    return result
+
+
 def grid(cells: list[np.ndarray], columns: int, gap: int = 0, ground: int = 255) -> np.ndarray:
     """Tile equal (H, W, 3) pictures row by row with `gap` pixels between; what the last row lacks is `ground`."""
     height, width = cells[0].shape[:2]
