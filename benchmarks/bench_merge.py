@@ -20,7 +20,7 @@ import typer
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
 
-from ldportrait import datasets, prompts, shards  # noqa: E402
+from ldportrait import assembling, datasets, prompts, shards  # noqa: E402
 
 PORTRAITS, SHARD = 50_000, 500
 SPLITS = np.array(["train"] * 18 + ["val", "test"])
@@ -44,7 +44,7 @@ def write_run(folder: Path, run: str, hashes: np.ndarray) -> None:
         (output / shard).parent.mkdir(exist_ok=True)
         tarfile.open(output / shard, "w").close()
     shards.write_table(table, output / datasets.METADATA)
-    (output / datasets.CHECKSUMS).write_text(datasets.checksums(output), encoding="utf-8")
+    (output / datasets.CHECKSUMS).write_text(assembling.checksums(output), encoding="utf-8")
     (folder / run / "provenance.json").write_text("{}", encoding="utf-8")
 
 

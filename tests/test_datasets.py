@@ -13,7 +13,7 @@ import webdataset
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ldportrait import datasets, shards
+from ldportrait import assembling, datasets, shards
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def run(tmp_path_factory):
 def assemble(root, variant="refined", output=None, **words):
     options = {"run": "demo", "count": len(list((root / "generated").glob("*.tar"))), "shard_size": 3} | words
     output = output or root / "datasets" / variant
-    datasets.assemble(variant, *stages.folders(root), output, **options)
+    assembling.assemble(variant, *stages.folders(root), output, **options)
     return output
 
 

@@ -10,7 +10,7 @@ import synthetic
 from matplotlib.colors import to_rgb
 from PIL import Image
 
-from ldportrait import figures, figures_counts, figures_errors, figures_portraits, pictures, scores
+from ldportrait import figures, figures_counts, figures_errors, figures_portraits, pictures, scores, verdicts
 
 
 def texts(figure) -> list[str]:
@@ -233,7 +233,7 @@ def test_acceptance_counts(all_figures, screened):
 
 
 def test_reasons_count_each_reason_of_a_portrait(screened):
-    assert figures_counts.reasons(screened).to_dict() == {"scenery": 2, "no-face": 1}
+    assert verdicts.reasons(screened).to_dict() == {"scenery": 2, "no-face": 1}
 
 
 def test_shares_are_sorted_and_complete():

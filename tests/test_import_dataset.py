@@ -12,7 +12,7 @@ import webdataset
 from PIL import Image
 
 import train_matting
-from ldportrait import datasets, images
+from ldportrait import assembling, data_card, datasets, images, shards
 
 SIZE = 48
 
@@ -44,7 +44,7 @@ def call(root: Path, output: Path, *options: object):
     return stages.call("import_dataset.py", root, output, "--name", "theirs", "--run", "r", *options)
 
 
-def imported(root: Path, output: Path, *options: object) -> list[datasets.Item]:
+def imported(root: Path, output: Path, *options: object) -> list[shards.Item]:
     result = call(root, output, *options)
     assert result.returncode == 0, result.stderr
     return list(datasets.read(output, "train"))
@@ -68,7 +68,7 @@ def test_a_folder_becomes_a_data_set(tmp_path):
     assert set(table.variant) == {"theirs"}
     assert set(table.persona) == {""}
     assert set(table.width) == set(table.height) == {SIZE}
-    assert datasets.checksums(tmp_path / "out") == (tmp_path / "out" / "checksums.sha256").read_text(encoding="utf-8")
+    assert assembling.checksums(tmp_path / "out") == (tmp_path / "out" / "checksums.sha256").read_text(encoding="utf-8")
 
 
 def test_known_colour_is_kept_exactly(tmp_path):
@@ -127,7 +127,7 @@ def test_the_card_says_whose_licence_it_is(tmp_path):
     imported(tmp_path / "mine", tmp_path / "out")
     card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
     assert "license: other" in card
-    assert datasets.OTHERS.text in card
+    assert data_card.OTHERS.text in card
     assert datasets.IMPORTED in card
     assert "imagined adults" not in card
     assert "Variant **theirs**" in card

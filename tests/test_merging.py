@@ -17,7 +17,7 @@ from etils import epath
 from test_dag import copy, dry_run, snakemake, write
 from test_scripts import assert_refused
 
-from ldportrait import datasets, duplicates, merging, shards
+from ldportrait import assembling, datasets, duplicates, merging, shards
 
 RUNS = ("run-a", "run-b", "run-c")
 VARIANT = "refined"
@@ -33,7 +33,7 @@ def make(root, run, count=6, **words):
 def finish(folder, run, shard_size=2):
     number = len(list((folder / "generated").glob("*.tar")))
     output = folder / "datasets" / VARIANT
-    datasets.assemble(VARIANT, *stages.folders(folder), output, run=run, count=number, shard_size=shard_size)
+    assembling.assemble(VARIANT, *stages.folders(folder), output, run=run, count=number, shard_size=shard_size)
     (folder / "provenance.json").write_text(json.dumps({"config": {"run": run}}))
 
 
@@ -230,7 +230,7 @@ def test_memory_does_not_grow_with_the_pictures(tmp_path):
                 shards.add_member(tar, f"{row['id']}.rgba.webp", os.urandom(8 << 20))
                 rows.append(row | {"shard": "train/shard-0000000.tar"})
         shards.write_table(pd.DataFrame(rows), folder / "metadata.parquet")
-        (folder / "checksums.sha256").write_text(datasets.checksums(folder))
+        (folder / "checksums.sha256").write_text(assembling.checksums(folder))
         (tmp_path / run / "provenance.json").write_text("{}")
     merge([tmp_path / "run-a", tmp_path / "run-b"], tmp_path / "warm")  # imports what is imported late
     tracemalloc.start()

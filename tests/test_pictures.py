@@ -89,9 +89,9 @@ def test_changed_takes_the_most_changed_and_the_hairiest():
 
 def test_pick_reads_only_the_shards_that_it_needs(tmp_path):
     made = synthetic.results(tmp_path, count=6, shard_size=2, size=16)
-    manifest = pictures.read_manifests(made / "refined", 3)
+    manifest = shards.read_manifests(made / "refined", 3)
     assert manifest.shard.tolist() == [0, 0, 1, 1, 2, 2]
-    pictures.shard_paths(made / "refined", 3)[0].unlink()
+    shards.tar_of(made / "refined", 0).unlink()
     found = pictures.pick(made / "refined", manifest, made.ids[3:5])
     assert sorted(found) == made.ids[3:5]
     with pytest.raises(FileNotFoundError, match="shard-0000000"):
@@ -100,6 +100,6 @@ def test_pick_reads_only_the_shards_that_it_needs(tmp_path):
 
 def test_a_missing_shard_is_named(tmp_path):
     made = synthetic.results(tmp_path, count=2, shard_size=2, size=16)
-    shards.manifest_of(pictures.shard_paths(made / "refined", 1)[0]).unlink()
+    shards.manifest_of(shards.tar_of(made / "refined", 0)).unlink()
     with pytest.raises(FileNotFoundError, match=r"shard-0000000\.parquet"):
-        pictures.read_manifests(made / "refined", 1)
+        shards.read_manifests(made / "refined", 1)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from ldportrait import commands, datasets
+from ldportrait import assembling, commands, datasets
 
 
 def main(
@@ -27,7 +27,7 @@ def main(
 
     All variants hold the same accepted portraits. The variant truth needs an exact alpha for each of them.
     """
-    metadata = datasets.assemble(
+    metadata = assembling.assemble(
         variant,
         generated,
         refined,

@@ -10,7 +10,7 @@ import numpy as np
 import typer
 from tqdm import tqdm
 
-from ldportrait import benchmarks, commands, datasets
+from ldportrait import assembling, benchmarks, commands
 from ldportrait.shards import Item
 
 
@@ -71,7 +71,7 @@ def main(
             raise ValueError(f"The name {word!r} must match [a-z0-9-]+: ids begin with it, and tars cut them at a dot.")
     source = benchmarks.get(benchmark, "image")
     samples = source.items(root, split)
-    metadata = datasets.write(items(source, samples, run, name), output, name, run=run, shard_size=shard_size)
+    metadata = assembling.write(items(source, samples, run, name), output, name, run=run, shard_size=shard_size)
     typer.echo(f"{output}: {len(metadata)} portraits of {root}")
 
 

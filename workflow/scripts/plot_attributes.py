@@ -6,7 +6,7 @@ from typing import Annotated
 import pandas as pd
 import typer
 
-from ldportrait import commands, figures, figures_counts, pictures, shards
+from ldportrait import commands, figures, figures_counts, shards
 
 
 def main(
@@ -15,7 +15,8 @@ def main(
     shard_count: Annotated[int, typer.Option("--shards", min=1, help="How many shards there are.")],
 ) -> None:
     """Draw the shares of each attribute's values among the prompts, one panel an attribute."""
-    tables = [shards.read_table(path.with_suffix(".parquet")) for path in pictures.shard_paths(prompts, shard_count)]
+    paths = [shards.manifest_of(shards.tar_of(prompts, number)) for number in range(shard_count)]
+    tables = [shards.read_table(path) for path in paths]
     figures.save(figures_counts.attributes(pd.concat(tables, ignore_index=True)), output)
 
 

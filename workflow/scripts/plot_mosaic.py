@@ -29,7 +29,7 @@ def main(
     if not ids:
         figures.save(figures.message("No portrait was accepted.", figures.TEXT), output)
         return
-    found = pictures.pick(refined, pictures.read_manifests(refined, shard_count), ids)
+    found = pictures.pick(refined, shards.read_manifests(refined, shard_count), ids)
     missing = [name for name in ids if name not in found]
     if missing:
         raise ValueError(f"{screened} accepts {missing[0]}, which none of the {shard_count} shards in {refined} holds.")

@@ -23,7 +23,7 @@ def main(
     alpha stands below where it is known.
     """
     verdicts = shards.read_table(screened)
-    manifest = pictures.read_manifests(refined, shard_count)
+    manifest = shards.read_manifests(refined, shard_count)
     accepted = manifest[manifest.id.isin(verdicts.id[verdicts.accepted])]
     if accepted.empty:
         figures.save(figures.message("No portrait was accepted.", figures.TEXT), output)

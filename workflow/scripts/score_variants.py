@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from tqdm import tqdm
 
-from ldportrait import commands, datasets, scores, shards
+from ldportrait import commands, scores, shards, verdicts
 from ldportrait.benchmarks import bank
 from ldportrait.metrics import image
 from ldportrait.trimaps import UNKNOWN
@@ -52,12 +52,12 @@ def main(
     for variant in variants:
         if variant not in folders:
             raise ValueError(f"There is no variant {variant!r} to score; there is {', '.join(folders)}.")
-    accepted = set(datasets.accepted(screened))
+    accepted = set(verdicts.accepted(screened))
     # the generated shard comes along for its truth, whatever is scored
     chosen = dict.fromkeys(["raw", *variants])
     rows = []
     for number in tqdm(range(shards_), desc="shards", disable=None):
-        tars = {variant: datasets.shard_of(folders[variant], number) for variant in chosen}
+        tars = {variant: shards.tar_of(folders[variant], number) for variant in chosen}
         rows += [row for row in score(tars, accepted) if row["variant"] in variants]
     constant = {"run": run, "model": "", "fraction": 100, "seed": -1, "benchmark": "dataset"}
     constant |= {"protocol": scores.DEFINITION}

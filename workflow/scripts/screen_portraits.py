@@ -16,7 +16,8 @@ def read_measured(folder: Path, count: int) -> pd.DataFrame:
     """Read the measurements of the shards 0 to count - 1, and of no others that may lie there, as one table."""
     if count < 1:
         raise ValueError(f"--shards must be at least 1, not {count}.")
-    return pd.concat([shards.read_table(folder / f"shard-{i:07d}.parquet") for i in range(count)], ignore_index=True)
+    paths = [shards.manifest_of(shards.tar_of(folder, number)) for number in range(count)]
+    return pd.concat(map(shards.read_table, paths), ignore_index=True)
 
 
 def read_csv(path: Path) -> pd.DataFrame:

@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ldportrait import verdicts
 from ldportrait.figures import COLOURS, COLUMN, FAINT, GREY, TEXT, message, styled
 
 ATTRIBUTES = (
@@ -85,19 +86,13 @@ def _percent(share: float) -> str:
     return "<1 %" if 0 < share < 0.005 else f"{100 * share:.0f} %"
 
 
-def reasons(screened: pd.DataFrame) -> pd.Series:
-    """How many portraits were rejected for each reason, most frequent first; one portrait may have several."""
-    names = screened.reasons[~screened.accepted].str.split(",").explode().str.strip()
-    return names[names.fillna("") != ""].value_counts().sort_index().sort_values(ascending=False, kind="stable")
-
-
 @styled
 def acceptance(screened: pd.DataFrame) -> Figure:
     """Accepted and rejected portraits as one bar, and below it the rejections by reason."""
     if screened.empty:
         return message("No portraits were screened.")
     accepted, total = int(screened.accepted.sum()), len(screened)
-    found = reasons(screened)
+    found = verdicts.reasons(screened)
     most = 12
     if len(found) > most:
         found = pd.concat(

@@ -82,7 +82,8 @@ def read_run(
     `thumbnails` has a folder for each of the `count` shards. Raises FileNotFoundError or ValueError, naming the file.
     """
     changes, shown, numbers = [], [], []
-    for number, tar in enumerate(pictures.shard_paths(refined, count)):
+    for number in range(count):
+        tar = shards.tar_of(refined, number)
         manifest = shards.read_manifest(tar)
         changes.append(manifest[["id", *(name for name in CHANGE if name in manifest)]])
         ids = _shown(thumbnails / f"{number:07d}" / SHOWN)

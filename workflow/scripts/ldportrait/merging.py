@@ -22,7 +22,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ldportrait import datasets, duplicates, shards
+from ldportrait import assembling, data_card, datasets, duplicates, shards
+from ldportrait.data_card import Tally
 
 PLANNED = ["id", "persona", "split", "phash", "shard"]
 ROWS = 20_000  # of a table at a time
@@ -45,9 +46,7 @@ class Source:
     torn: int = 0
 
 
-def merge(
-    runs: Sequence[Path], output: Path, variant: str, *, run: str, distance: int
-) -> tuple[list[Source], datasets.Tally]:
+def merge(runs: Sequence[Path], output: Path, variant: str, *, run: str, distance: int) -> tuple[list[Source], Tally]:
     """Write the data set of a variant from those of several runs, whole or not at all; return what became of each.
 
     Hashes at most `distance` bits apart are the same picture; -1: none is left out. Raises FileNotFoundError or
@@ -61,14 +60,14 @@ def merge(
     schema = pa.unify_schemas(
         [_schema(source.folder).remove_metadata() for source in sources], promote_options="permissive"
     )
-    tally, digests = datasets.Tally(), {}
+    tally, digests = Tally(), {}
     with shards.replacing_folder(output) as new:
         counter = {split: itertools.count() for split in datasets.SPLITS}
         with pq.ParquetWriter(new / datasets.METADATA, schema, compression="zstd", write_page_checksum=True) as writer:
             for source in sources:
                 digests |= _add(source, new, schema, writer, tally, counter)
                 _copy_provenance(source, new / PROVENANCE)
-        datasets.describe(new, tally, run, digests, _notes(sources))
+        assembling.describe(new, tally, run, digests, _notes(sources))
     return sources, tally
 
 
@@ -158,9 +157,9 @@ def _columns(source: Source) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The perceptual hash, the persona's hash (0: unknown) and the split's number of each row of a source."""
     own, persona, split = [], [], []
     for table in _read(source.folder, PLANNED):
-        datasets.check_splits(table)
+        assembling.check_splits(table)
         own.append(duplicates.parse(table.phash))
-        persona.append(np.where(table.persona == "", np.uint64(0), datasets.hashes_of(table.persona)))
+        persona.append(np.where(table.persona == "", np.uint64(0), data_card.hashes_of(table.persona)))
         split.append(table.split.map(datasets.SPLITS.index).to_numpy(np.uint8))
     return np.concatenate(own), np.concatenate(persona), np.concatenate(split)
 
@@ -173,7 +172,7 @@ def _add(
     output: Path,
     schema: pa.Schema,
     writer: pq.ParquetWriter,
-    tally: datasets.Tally,
+    tally: Tally,
     counter: dict[str, Iterator[int]],
 ) -> dict[str, str]:
     """Add what stays of a source: rows, then tars. Returns the SHA-256 of the tars that were linked, by new name."""
@@ -186,7 +185,7 @@ def _add(
             dropped.setdefault(shard, set()).update(rows.id)
         for shard, split in table.loc[keep, ["shard", "split"]].drop_duplicates("shard").itertuples(index=False):
             if shard not in names:
-                names[shard] = datasets.shard_of(Path(split), next(counter[split])).as_posix()
+                names[shard] = shards.tar_of(Path(split), next(counter[split])).as_posix()
         if not keep.any():
             continue
         kept = batch.filter(pa.array(keep))
@@ -271,7 +270,7 @@ def _notes(sources: Sequence[Source]) -> list[str]:
         "resembles a portrait of an earlier run (by perceptual hash), and whose persona an earlier run has in another",
         f"split. What each run was made with is in `{PROVENANCE}/{{run}}.json`.",
         "",
-        *datasets.markdown_table(
+        *data_card.markdown_table(
             ["run", "portraits", "left out: duplicate", "left out: persona", "its checksums.sha256 (SHA-256)"], rows
         ),
         "",

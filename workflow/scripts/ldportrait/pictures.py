@@ -15,24 +15,12 @@ GREEN = (38, 168, 82)
 GROUNDS = [(232, 226, 214), (44, 62, 80), (196, 84, 62), (120, 160, 180), (236, 190, 96), (70, 98, 84), (206, 200, 220)]
 
 
-def shard_paths(folder: Path, count: int) -> list[Path]:
-    """Return the tars of a stage: shard-0000000.tar and so on."""
-    return [Path(folder, f"shard-{number:07d}.tar") for number in range(count)]
-
-
-def read_manifests(folder: Path, count: int) -> pd.DataFrame:
-    """Read the manifests of a stage's shards as one table, with the number of the shard as column `shard`."""
-    tables = [shards.read_manifest(tar).assign(shard=number) for number, tar in enumerate(shard_paths(folder, count))]
-    return pd.concat(tables, ignore_index=True)
-
-
 def pick(folder: Path, manifest: pd.DataFrame, ids: Collection[str]) -> dict[str, shards.Item]:
-    """Read the items of the given ids; `manifest` is that of `read_manifests`, and only their shards are opened."""
+    """Read the items of the given ids; only their shards, which `manifest` (of `shards.read_manifests`) names, are opened."""
     wanted = set(ids)
     found = {}
     for number in sorted(manifest.shard[manifest.id.isin(wanted)].unique()):
-        tar = shard_paths(folder, number + 1)[number]
-        found |= {item.row["id"]: item for item in shards.read_shard(tar, wanted)}
+        found |= {item.row["id"]: item for item in shards.read_shard(shards.tar_of(folder, number), wanted)}
     return found
 
 

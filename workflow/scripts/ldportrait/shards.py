@@ -60,6 +60,11 @@ class Item:
     truth: np.ndarray | bytes | None = None
 
 
+def tar_of(folder: Path, number: int) -> Path:
+    """Return the path of a stage's or a split's shard by its number."""
+    return Path(folder, f"shard-{number:07d}.tar")
+
+
 def manifest_of(tar: Path) -> Path:
     """Return the path of the manifest that belongs to a shard's tar."""
     return Path(tar).with_suffix(".parquet")
@@ -77,6 +82,12 @@ def read_manifest(tar: Path) -> pd.DataFrame:
         if name not in table:
             raise ValueError(f"{manifest_of(tar)} is no shard's manifest: it has no column {name}.")
     return table
+
+
+def read_manifests(folder: Path, count: int) -> pd.DataFrame:
+    """Read the manifests of a stage's shards as one table, with the number of the shard as column `shard`."""
+    tables = [read_manifest(tar_of(folder, number)).assign(shard=number) for number in range(count)]
+    return pd.concat(tables, ignore_index=True)
 
 
 def read_table(path: Path) -> pd.DataFrame:

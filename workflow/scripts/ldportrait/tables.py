@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ldportrait import scores, shards
+from ldportrait import scores, shards, verdicts
 
 DECIMALS = 4  # more would be noise
 TEX = str.maketrans(
@@ -120,10 +120,7 @@ def screening(screened: pd.DataFrame) -> tuple[pd.DataFrame, Table]:
     """Count verdicts and reasons by split: the numbers, and the table with shares of what was screened."""
     splits = [name for name in ("train", "val", "test") if (screened.split == name).any()]
     groups = {**{name: screened[screened.split == name] for name in splits}, "all": screened}
-    names = screened.reasons[~screened.accepted].str.split(",").explode().str.strip()
-    reasons = (
-        names[names.fillna("") != ""].value_counts().sort_index().sort_values(ascending=False, kind="stable").index
-    )
+    reasons = verdicts.reasons(screened).index
     rows = []
     for split, group in groups.items():
         lists = group.reasons.fillna("").str.split(",").apply(lambda found: {name.strip() for name in found})
