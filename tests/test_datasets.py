@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ldportrait import assembling, datasets, shards
+from ldportrait.columns import SPLITS
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +37,7 @@ def written(run):
 
 
 def items(folder):
-    return {item.row["id"]: item for split in datasets.SPLITS for item in datasets.read(folder, split)}
+    return {item.row["id"]: item for split in SPLITS for item in datasets.read(folder, split)}
 
 
 def stage_items(root, stage):

@@ -18,6 +18,7 @@ from test_dag import copy, dry_run, snakemake, write
 from test_scripts import assert_refused
 
 from ldportrait import assembling, datasets, duplicates, merging, shards
+from ldportrait.columns import SPLITS
 
 RUNS = ("run-a", "run-b", "run-c")
 VARIANT = "refined"
@@ -51,7 +52,7 @@ def merge(folders, output, distance=4):
 
 
 def items(folder):
-    return {item.row["id"]: item for split in datasets.SPLITS for item in datasets.read(folder, split)}
+    return {item.row["id"]: item for split in SPLITS for item in datasets.read(folder, split)}
 
 
 @pytest.fixture(scope="module")

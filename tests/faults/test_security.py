@@ -312,7 +312,7 @@ def test_html_is_escaped_everywhere_on_the_page():
 
 def test_the_page_s_data_end_no_script():
     """A portrait's words are JSON within a script's file, and the page's script makes texts of them, never elements."""
-    columns = {name: [EVIL] for name in ("id", "folder", "prompt", "persona", "split", "reasons", *gallery.ATTRIBUTES)}
+    columns = {name: [EVIL] for name in ("id", "folder", "prompt", "persona", "split", "reasons", *gallery.TOLD_APART)}
     table = pd.DataFrame(columns | {"accepted": [True], "reviewed": [False], "width": [1], "height": [1]})
     script = gallery.items_script(table)
     assert script.count("\n") == 1

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from ldportrait.datasets import IMPORTED, SPLITS, VARIANTS
+from ldportrait.columns import ATTRIBUTES, SPLITS
+from ldportrait.datasets import IMPORTED, VARIANTS
 
 
 @dataclass(frozen=True)
@@ -44,22 +45,6 @@ OWN = Licence(
     "",
     "The portraits are the user's own pictures; their licence is the user's to state here before the data set is "
     "passed on.",
-)
-ATTRIBUTES = (
-    "gender",
-    "age",
-    "ancestry",
-    "hair_style",
-    "hair_length",
-    "hair_colour",
-    "facial_hair",
-    "garment",
-    "garment_colour",
-    "accessory",
-    "pose",
-    "expression",
-    "framing",
-    "light",
 )
 COUNTED = {"split", "variant", "backend", "key_source", *ATTRIBUTES}  # columns whose values the card counts
 

@@ -24,7 +24,6 @@ VARIANTS = {
     "truth": "exact alpha, colour cleaned as for the refined variant",
 }
 IMPORTED = "pictures and alpha of another data set; the foreground's colour as given there, else estimated"
-SPLITS = ("train", "val", "test")
 METADATA, CARD, CROISSANT, CHECKSUMS = "metadata.parquet", "README.md", "croissant.json", "checksums.sha256"
 
 

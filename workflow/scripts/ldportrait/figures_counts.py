@@ -9,12 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ldportrait import verdicts
+from ldportrait.columns import ATTRIBUTES
 from ldportrait.figures import COLOURS, COLUMN, FAINT, GREY, TEXT, message, styled
-
-ATTRIBUTES = (
-    "gender age ancestry hair_style hair_length hair_colour facial_hair garment garment_colour accessory pose "
-    "expression framing light"
-).split()
 
 
 def shares(values: pd.Series, most: int = 24) -> pd.Series:

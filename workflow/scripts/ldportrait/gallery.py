@@ -19,12 +19,10 @@ import pandas as pd
 from PIL import Image
 
 from ldportrait import pictures, shards
+from ldportrait.columns import ATTRIBUTES, SPLITS
 
 TEMPLATE = Path(__file__).parent / "gallery.html.jinja"
-ATTRIBUTES = (
-    "gender age ancestry hair_style hair_length hair_colour facial_hair garment garment_colour accessory pose "
-    "expression framing light faults"
-).split()
+TOLD_APART = (*ATTRIBUTES, "faults")  # by filters
 BASIC = ("id", "folder", "prompt", "persona", "split", "accepted", "reasons", "reviewed", "width", "height")
 REFINEMENT = ("removed_background", "filled_foreground", "band")
 CHANGE = ["removed_background", "filled_foreground"]
@@ -110,7 +108,7 @@ def _check_screened(manifest: pd.DataFrame, screened: pd.DataFrame) -> None:
 
 def number_columns(table: pd.DataFrame) -> list[str]:
     """The columns of numbers to sort by: those of the refinement and whatever was measured."""
-    known = {*BASIC, *ATTRIBUTES, "shard", "seed"}
+    known = {*BASIC, *TOLD_APART, "shard", "seed"}
     numeric = [
         name
         for name in table.select_dtypes("number")
@@ -121,7 +119,7 @@ def number_columns(table: pd.DataFrame) -> list[str]:
 
 def items_script(table: pd.DataFrame) -> str:
     """The gallery's data as a script that sets window.GALLERY (a file:// page may load a script, but not JSON)."""
-    attributes = [name for name in ATTRIBUTES if name in table and table[name].fillna("").astype(str).ne("").any()]
+    attributes = [name for name in TOLD_APART if name in table and table[name].fillna("").astype(str).ne("").any()]
     numbers = number_columns(table)
     columns = [*BASIC, *attributes, *numbers]
     rows = [[_plain(value) for value in row] for row in table[columns].itertuples(index=False)]
@@ -152,7 +150,7 @@ def headline(table: pd.DataFrame, variants: pd.DataFrame | None) -> list[dict[st
         (f"{len(accepted):,}", f"accepted ({share})"),
         (f"{accepted.persona.nunique():,}", "personas among the accepted"),
     ]
-    splits = [f"{(accepted.split == name).sum():,}" for name in ("train", "val", "test")]
+    splits = [f"{(accepted.split == name).sum():,}" for name in SPLITS]
     numbers.append((" / ".join(splits), "train / val / test"))
     if set(CHANGE) <= set(table) and len(accepted):
         changed = (accepted.removed_background + accepted.filled_foreground).mean()

@@ -23,6 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ldportrait import assembling, data_card, datasets, duplicates, shards
+from ldportrait.columns import SPLITS
 from ldportrait.data_card import Tally
 
 PLANNED = ["id", "persona", "split", "phash", "shard"]
@@ -62,7 +63,7 @@ def merge(runs: Sequence[Path], output: Path, variant: str, *, run: str, distanc
     )
     tally, digests = Tally(), {}
     with shards.replacing_folder(output) as new:
-        counter = {split: itertools.count() for split in datasets.SPLITS}
+        counter = {split: itertools.count() for split in SPLITS}
         with pq.ParquetWriter(new / datasets.METADATA, schema, compression="zstd", write_page_checksum=True) as writer:
             for source in sources:
                 digests |= _add(source, new, schema, writer, tally, counter)
@@ -160,7 +161,7 @@ def _columns(source: Source) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         assembling.check_splits(table)
         own.append(duplicates.parse(table.phash))
         persona.append(np.where(table.persona == "", np.uint64(0), data_card.hashes_of(table.persona)))
-        split.append(table.split.map(datasets.SPLITS.index).to_numpy(np.uint8))
+        split.append(table.split.map(SPLITS.index).to_numpy(np.uint8))
     return np.concatenate(own), np.concatenate(persona), np.concatenate(split)
 
 

@@ -16,7 +16,7 @@ GROUNDS = [(232, 226, 214), (44, 62, 80), (196, 84, 62), (120, 160, 180), (236, 
 
 
 def pick(folder: Path, manifest: pd.DataFrame, ids: Collection[str]) -> dict[str, shards.Item]:
-    """Read the items of the given ids; only their shards, which `manifest` (of `shards.read_manifests`) names, are opened."""
+    """Read the items of the given ids from those shards alone that `manifest`, of `shards.read_manifests`, names."""
     wanted = set(ids)
     found = {}
     for number in sorted(manifest.shard[manifest.id.isin(wanted)].unique()):

@@ -22,15 +22,12 @@ import pandas as pd
 import pyarrow.parquet as pq
 import yaml
 
+from ldportrait.columns import ATTRIBUTES, SPLITS
+
 BLOCK = 200  # rows that are balanced together
 ADULT = 18  # years
-ATTRIBUTES = (
-    *("age", "gender", "ancestry", "hair_style", "hair_length", "hair_colour", "facial_hair", "garment"),
-    *("garment_colour", "accessory", "pose", "expression", "framing", "light"),
-)
 COLUMNS = ("id", "prompt", "negative_prompt", "seed", "persona", "split", *ATTRIBUTES, "source")
 USER_COLUMNS = ("prompt", "negative_prompt", "seed", "persona", "split", *ATTRIBUTES)
-SPLITS = ("train", "val", "test")
 PICTURES = (".png", ".tif", ".tiff", ".webp")
 TABLES = (".csv", ".parquet")
 _FIELD = re.compile(r"{([a-z_]*)}")

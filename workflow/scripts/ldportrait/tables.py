@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from ldportrait import scores, shards, verdicts
+from ldportrait.columns import SPLITS
 
 DECIMALS = 4  # more would be noise
 TEX = str.maketrans(
@@ -118,7 +119,7 @@ def write(stem: Path, numbers: pd.DataFrame, table: Table) -> None:
 
 def screening(screened: pd.DataFrame) -> tuple[pd.DataFrame, Table]:
     """Count verdicts and reasons by split: the numbers, and the table with shares of what was screened."""
-    splits = [name for name in ("train", "val", "test") if (screened.split == name).any()]
+    splits = [name for name in SPLITS if (screened.split == name).any()]
     groups = {**{name: screened[screened.split == name] for name in splits}, "all": screened}
     reasons = verdicts.reasons(screened).index
     rows = []

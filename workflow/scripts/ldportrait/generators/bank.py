@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 
 from ldportrait import images, shards
+from ldportrait.columns import ATTRIBUTES, SPLITS
 from ldportrait.generators import artifacts
-from ldportrait.prompts import ATTRIBUTES, SPLITS
 from ldportrait.shards import Item
 
 VERSION = "1"  # raise it when pictures change, those of artifacts.py among them: shards are made anew
