@@ -27,18 +27,19 @@ Steps 4 and 5 are each other's mirror image, with background and foreground, 0 a
 import functools
 from dataclasses import dataclass
 
-import cc3d
 import cv2
 import numpy as np
-import SimpleITK
 
 from ldportrait.colour import clean_foreground
 from ldportrait.images import FULL_SCALE, check_alpha
+from ldportrait.regions import Regions, connected_level, joined, largest
 
 __all__ = ["RefineParams", "RefineResult", "clean_foreground", "refine", "refine_picture"]
 
 REFERENCE = 1024  # lengths and areas are in pixels of a 1024 x 1024 picture
+# 1. Levels
 MOST_LEVELLED = 0.1  # an opaque or clear level further off than this is no levelling error
+# 2. Haze
 HAZE_REACH = 4  # in `fade`: a haze is measured up to here from stronger alpha, and must be seen in the outer half
 HAZE_LEAST, HAZE_SHARE = 0.003, 0.035  # the least alpha of a veil, and how much of that half is veiled where haze is
 HAZE_FALL = 8  # a haze is at most this many times as dense in the edge as there
@@ -47,13 +48,15 @@ RIM_SHARE = 0.2  # how much of the former is veiled where there is such a haze
 RIM_GAIN, RIM_FALL = 8, 1.1  # how many times as dense it is in the edge, and by what power of e it falls a pixel
 RIM_LOCAL = 3  # it is taken to be at most this many times as dense as it is nearby
 RIM_MOST = 0.012  # denser than this is something else
+MOST_ROUNDS = 8  # of haze: what is removed may lay more of it bare
+# 3 and 4. Core and background
+OBJECT_CELL = 4  # pixels of the reference: objects are looked for on a grid of such cells
+FRAME = 8  # how far faults along the frame reach into the picture
+# 5. Foreground
 OPEN = 0.35  # an enclosed region of alpha up to this is no veil; from an area on it is a real opening
 GAP_AREA, GAP_HALF, GAP_DEPTH = 140, 6, 0.8  # a gap between locks of hair: see `gaps`
-FRAME = 8  # how far faults along the frame reach into the picture
 HAIR_WINDOW, HAIR_SHARE = 7, 0.2  # the surroundings' reach, in `fade`, and how much of them is soft in hair
 HAIR_REACH, SKIN_REACH = 4, 0.7  # in `fade`: how far from the band hair and other edges may be nearly opaque
-OBJECT_CELL = 4  # pixels of the reference: objects are looked for on a grid of such cells
-MOST_ROUNDS = 8  # of haze: what is removed may lay more of it bare
 
 
 @dataclass(frozen=True)
@@ -148,7 +151,11 @@ def refine_picture(
 
 
 def _refined(alpha: np.ndarray, params: RefineParams, scale: float) -> np.ndarray:
-    """The method on (H, W) uint8, uint16 or float32; `scale` is the length of a pixel of the reference."""
+    """The method on (H, W) uint8, uint16 or float32; `scale` is a pixel of the reference in pixels of this picture.
+
+    Levels once, then haze and what goes by connectivity in turns: where an object was lowered or a cut was closed,
+    haze may lie bare, and other regions may have become detached or enclosed.
+    """
     if not (alpha >= params.core * FULL_SCALE[alpha.dtype.name]).any():
         return alpha
     if params.level:
@@ -165,22 +172,20 @@ def _refined(alpha: np.ndarray, params: RefineParams, scale: float) -> np.ndarra
 
 
 def _connected(picture: np.ndarray, params: RefineParams, scale: float) -> tuple[np.ndarray, bool]:
-    """The steps that go by connectivity, within the box that holds all alpha; whether nothing is left for a next round.
-
-    Where an object was lowered or a cut was closed, other regions may have become detached or enclosed.
-    """
+    """Steps 3 to 5, within the box that holds all alpha; and whether they left nothing for a next round."""
     box = _box(picture)
     alpha, settled = np.ascontiguousarray(picture[box]), True
-    full = FULL_SCALE[alpha.dtype.name]
-    floor, ceiling, area = params.floor * full, params.ceiling * full, scale**2
+    full, area = FULL_SCALE[alpha.dtype.name], scale**2
+    opaque, floor, ceiling = params.core * full, params.floor * full, params.ceiling * full
+    # core and background
     if params.remove_detached:
-        core = largest(alpha >= params.core * full)
-        alpha = attached(alpha, core, floor)
-        before = alpha
+        core = largest(alpha >= opaque)
+        alpha = before = attached(alpha, core, floor)
         alpha = without_objects(alpha, core, params.stand_out * full, params.object_area * area, scale)
         settled = alpha is before
     if params.remove_halo:
         alpha = without_faint(alpha, floor, params.fade * scale)
+    # foreground
     dips = alpha < ceiling
     clear, around = real_background(alpha, dips, floor, OPEN * full, params.opening_area * area)
     if params.fill_enclosed:
@@ -192,13 +197,17 @@ def _connected(picture: np.ndarray, params: RefineParams, scale: float) -> tuple
         settled &= not ((before < ceiling) & (alpha >= ceiling)).any()
     if params.make_solid:
         alpha = solid(alpha, floor, ceiling, params.fade * scale)
+    # background again: along the frame as within
     if params.remove_detached:
         before = alpha
-        alpha = as_within(alpha, params.core * full, max(1, round(FRAME * scale)), box, picture.shape)
+        alpha = as_within(alpha, opaque, max(1, round(FRAME * scale)), box, picture.shape)
         settled &= alpha is before
     result = picture.copy()
     result[box] = alpha
     return result, settled
+
+
+# 1. Levels
 
 
 def levelled(alpha: np.ndarray) -> np.ndarray:
@@ -221,6 +230,9 @@ def _median(alpha: np.ndarray, where: np.ndarray, usual: int) -> float:
     if 2 * np.count_nonzero(where & (alpha == usual)) >= np.count_nonzero(where):
         return usual
     return float(np.median(alpha[where]))
+
+
+# 2. Haze
 
 
 def without_haze(alpha: np.ndarray, params: RefineParams, scale: float, wholly: bool = False) -> np.ndarray:
@@ -299,21 +311,6 @@ def rim_haze(
     return np.where(bare & (alpha <= params.floor * full), alpha, np.where(hard & ~bare, haze, 0)), ring
 
 
-def in_hair(band: np.ndarray, fade: float) -> np.ndarray:
-    """Where HAIR_SHARE of the surroundings are in the band: at the edge of clothes and skin it is thin."""
-    side = 2 * round(HAIR_WINDOW * fade) + 1
-    return cv2.blur(band.view(np.uint8) * np.uint8(255), (side, side)) > 255 * HAIR_SHARE
-
-
-def _share(what: np.ndarray, where: np.ndarray) -> float:
-    return np.count_nonzero(what & where) / max(1, np.count_nonzero(where))
-
-
-def without_faint(alpha: np.ndarray, floor: float, fade: float) -> np.ndarray:
-    """Remove alpha up to the floor that is away from any above it."""
-    return np.where(near(alpha > floor, fade), alpha, alpha.dtype.type(0))
-
-
 def continued(arrays: list[np.ndarray], seen: np.ndarray) -> list[np.ndarray]:
     """Continue arrays from the pixels where they are seen to everywhere, smoothly: a pyramid of weighted averages.
 
@@ -336,124 +333,17 @@ def continued(arrays: list[np.ndarray], seen: np.ndarray) -> list[np.ndarray]:
     return means
 
 
-def solid(alpha: np.ndarray, floor: float, ceiling: float, fade: float) -> np.ndarray:
-    """Make nearly opaque alpha opaque that lies further than SKIN_REACH `fade` from the band, in hair HAIR_REACH.
-
-    At the edge of clothes and skin the band is thin, and what is not quite opaque behind it is speckle; hair is a wide
-    band, and thins out.
-    """
-    dips = alpha < ceiling
-    if not dips.any():
-        return np.full_like(alpha, FULL_SCALE[alpha.dtype.name])
-    away = cv2.distanceTransform((~dips).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
-    hair = in_hair(dips & (alpha > floor), fade)
-    kept = (away <= max(SKIN_REACH * fade, 1)) | (hair & (away <= HAIR_REACH * fade))
-    return filled(alpha, ~kept)
+def _share(what: np.ndarray, where: np.ndarray) -> float:
+    return np.count_nonzero(what & where) / max(1, np.count_nonzero(where))
 
 
-def gaps(alpha: np.ndarray, enclosed: np.ndarray, scale: float) -> np.ndarray:
-    """The enclosed dips that are gaps between locks of hair, (H, W) bool: slender, neither pinholes nor patches.
-
-    They are no smaller than GAP_AREA, nowhere more than GAP_HALF from their sides, and somewhere below alpha GAP_DEPTH.
-    """
-    regions = Regions.of(enclosed, 8)
-    large = regions.areas() >= GAP_AREA * scale**2
-    if not large.any():
-        return np.zeros_like(enclosed)
-    inner = cv2.distanceTransform(enclosed.view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
-    deep = regions.holding(alpha < GAP_DEPTH * FULL_SCALE[alpha.dtype.name])
-    return regions.mask(large & deep & ~regions.holding(inner > GAP_HALF * scale))
-
-
-def filled(alpha: np.ndarray, where: np.ndarray) -> np.ndarray:
-    """Make alpha opaque within a mask."""
-    return np.where(where, alpha.dtype.type(FULL_SCALE[alpha.dtype.name]), alpha)
-
-
-@dataclass(frozen=True)
-class Regions:
-    """The 4- or 8-connected regions of a mask, as runs of pixels of one label: there are far fewer runs than pixels."""
-
-    shape: tuple[int, int]
-    count: int  # the labels are 1 to count, and 0 outside the mask
-    starts: np.ndarray
-    labels: np.ndarray
-
-    @classmethod
-    def of(cls, mask: np.ndarray, connectivity: int) -> "Regions":
-        # Not as bool or binary_image: that path of cc3d (4.1.1) splits some 8-connected regions in two.
-        labels, count = cc3d.connected_components(mask.view(np.uint8), connectivity=connectivity, return_N=True)
-        flat = labels.ravel()
-        starts = np.flatnonzero(flat[1:] != flat[:-1])
-        starts = np.concatenate([[0], starts + 1])
-        return cls(mask.shape, count, starts, flat[starts])
-
-    def lengths(self) -> np.ndarray:
-        return np.diff(self.starts, append=self.shape[0] * self.shape[1])
-
-    def areas(self) -> np.ndarray:
-        """Pixels per label; 0 for what is outside the mask."""
-        areas = np.bincount(self.labels, self.lengths(), self.count + 1)
-        areas[0] = 0
-        return areas
-
-    def holding(self, seeds: np.ndarray) -> np.ndarray:
-        """Whether a label's region holds a pixel of `seeds`, (count + 1,) bool."""
-        held = np.zeros(self.count + 1, bool)
-        held[self.labels[np.logical_or.reduceat(seeds.ravel(), self.starts)]] = True
-        held[0] = False
-        return held
-
-    def mask(self, kept: np.ndarray) -> np.ndarray:
-        """The pixels (H, W) of the labels that are kept."""
-        return np.repeat(kept[self.labels], self.lengths()).reshape(self.shape)
-
-
-def largest(mask: np.ndarray) -> np.ndarray:
-    """Keep the largest 8-connected region of a mask; of equally large ones all, so that no corner is preferred."""
-    regions = Regions.of(mask, 8)
-    areas = regions.areas()
-    return regions.mask((areas == areas.max()) & (areas > 0))
-
-
-def joined(mask: np.ndarray, seeds: np.ndarray) -> np.ndarray:
-    """Keep the 8-connected regions of a mask that hold a seed: binary reconstruction."""
-    regions = Regions.of(mask, 8)
-    return regions.mask(regions.holding(seeds))
-
-
-def near(mask: np.ndarray, distance: float) -> np.ndarray:
-    """The pixels at most `distance` pixels (at least one) away from a mask; everything, if the mask is empty."""
-    if not mask.any():
-        return np.ones_like(mask)
-    away = cv2.distanceTransform((~mask).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
-    return away <= max(distance, 1.0)
+# 3 and 4. Core and background
 
 
 def attached(alpha: np.ndarray, core: np.ndarray, floor: float) -> np.ndarray:
     """Remove the islands: regions above the floor that are not connected with the core."""
     above = alpha > floor
     return np.where(above & ~joined(above, core), alpha.dtype.type(0), alpha)
-
-
-def as_within(
-    alpha: np.ndarray, core: float, width: int, box: tuple[slice, slice], shape: tuple[int, int]
-) -> np.ndarray:
-    """Mend the rows and columns along the frame: what reaches the frame comes from within.
-
-    In the outermost `width` pixels alpha below `core` is at most the largest beside them, up to `width` pixels along,
-    which lowers stray bands, and at least the smallest, where it is no opening (OPEN). `box` is the part of a picture
-    of that shape which `alpha` holds. Where nothing is to be mended it returns the same array.
-    """
-    result, (rows, columns) = alpha.copy(), box
-    framed = (rows.start == 0, rows.stop >= shape[0], columns.start == 0, columns.stop >= shape[1])
-    along = np.ones((1, 2 * width + 1), np.uint8)
-    for at_frame, side in zip(framed, (result, result[::-1], result.T, result.T[::-1]), strict=True):
-        if at_frame and len(side) > 2 * width:
-            beside, outer = np.ascontiguousarray(side[width : width + 1]), side[:width]
-            least = np.where(outer > OPEN * FULL_SCALE[alpha.dtype.name], cv2.erode(beside, along), 0)
-            outer[:] = np.where(outer < core, np.clip(outer, least, cv2.dilate(beside, along)), outer)
-    return alpha if np.array_equal(result, alpha) else result
 
 
 def without_objects(alpha: np.ndarray, core: np.ndarray, stand_out: float, area: float, scale: float) -> np.ndarray:
@@ -477,21 +367,32 @@ def without_objects(alpha: np.ndarray, core: np.ndarray, stand_out: float, area:
     return np.minimum(alpha, lowered[: alpha.shape[0], : alpha.shape[1]])
 
 
-def pooled(array: np.ndarray, cell: int) -> np.ndarray:
-    """The largest value in each square of `cell` x `cell` pixels; a last one that is not full is filled with 0."""
-    if cell == 1:
-        return array
-    height, width = (-side % cell for side in array.shape)
-    padded = np.pad(array, ((0, height), (0, width)))
-    shifted = (padded[row::cell, column::cell] for row in range(cell) for column in range(cell))
-    return np.ascontiguousarray(functools.reduce(np.maximum, shifted))
+def without_faint(alpha: np.ndarray, floor: float, fade: float) -> np.ndarray:
+    """Remove alpha up to the floor that is away from any above it."""
+    return np.where(near(alpha > floor, fade), alpha, alpha.dtype.type(0))
 
 
-def connected_level(alpha: np.ndarray, core: np.ndarray) -> np.ndarray:
-    """Per pixel the highest level at which it is 8-connected with the core: grey reconstruction by dilation."""
-    marker = SimpleITK.GetImageFromArray(np.where(core, alpha, alpha.dtype.type(0)))
-    level = SimpleITK.ReconstructionByDilation(marker, SimpleITK.GetImageFromArray(alpha), fullyConnected=True)
-    return SimpleITK.GetArrayFromImage(level)
+def as_within(
+    alpha: np.ndarray, core: float, width: int, box: tuple[slice, slice], shape: tuple[int, int]
+) -> np.ndarray:
+    """Mend the rows and columns along the frame: what reaches the frame comes from within.
+
+    In the outermost `width` pixels alpha below `core` is at most the largest beside them, up to `width` pixels along,
+    which lowers stray bands, and at least the smallest, where it is no opening (OPEN). `box` is the part of a picture
+    of that shape which `alpha` holds. Where nothing is to be mended it returns the same array.
+    """
+    result, (rows, columns) = alpha.copy(), box
+    framed = (rows.start == 0, rows.stop >= shape[0], columns.start == 0, columns.stop >= shape[1])
+    along = np.ones((1, 2 * width + 1), np.uint8)
+    for at_frame, side in zip(framed, (result, result[::-1], result.T, result.T[::-1]), strict=True):
+        if at_frame and len(side) > 2 * width:
+            beside, outer = np.ascontiguousarray(side[width : width + 1]), side[:width]
+            least = np.where(outer > OPEN * FULL_SCALE[alpha.dtype.name], cv2.erode(beside, along), 0)
+            outer[:] = np.where(outer < core, np.clip(outer, least, cv2.dilate(beside, along)), outer)
+    return alpha if np.array_equal(result, alpha) else result
+
+
+# 5. Foreground
 
 
 def real_background(
@@ -509,6 +410,67 @@ def real_background(
     framed, large = low.holding(frame), low.areas() >= max(area, 1)
     around = joined(dips, low.mask(framed | large))
     return ((alpha <= floor) | low.mask(large & ~framed)) & around, around
+
+
+def gaps(alpha: np.ndarray, enclosed: np.ndarray, scale: float) -> np.ndarray:
+    """The enclosed dips that are gaps between locks of hair, (H, W) bool: slender, neither pinholes nor patches.
+
+    They are no smaller than GAP_AREA, nowhere more than GAP_HALF from their sides, and somewhere below alpha GAP_DEPTH.
+    """
+    regions = Regions.of(enclosed, 8)
+    large = regions.areas() >= GAP_AREA * scale**2
+    if not large.any():
+        return np.zeros_like(enclosed)
+    inner = cv2.distanceTransform(enclosed.view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
+    deep = regions.holding(alpha < GAP_DEPTH * FULL_SCALE[alpha.dtype.name])
+    return regions.mask(large & deep & ~regions.holding(inner > GAP_HALF * scale))
+
+
+def solid(alpha: np.ndarray, floor: float, ceiling: float, fade: float) -> np.ndarray:
+    """Make nearly opaque alpha opaque that lies further than SKIN_REACH `fade` from the band, in hair HAIR_REACH.
+
+    At the edge of clothes and skin the band is thin, and what is not quite opaque behind it is speckle; hair is a wide
+    band, and thins out.
+    """
+    dips = alpha < ceiling
+    if not dips.any():
+        return np.full_like(alpha, FULL_SCALE[alpha.dtype.name])
+    away = cv2.distanceTransform((~dips).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
+    hair = in_hair(dips & (alpha > floor), fade)
+    kept = (away <= max(SKIN_REACH * fade, 1)) | (hair & (away <= HAIR_REACH * fade))
+    return filled(alpha, ~kept)
+
+
+# What several steps share
+
+
+def in_hair(band: np.ndarray, fade: float) -> np.ndarray:
+    """Where HAIR_SHARE of the surroundings are in the band: at the edge of clothes and skin it is thin."""
+    side = 2 * round(HAIR_WINDOW * fade) + 1
+    return cv2.blur(band.view(np.uint8) * np.uint8(255), (side, side)) > 255 * HAIR_SHARE
+
+
+def near(mask: np.ndarray, distance: float) -> np.ndarray:
+    """The pixels at most `distance` pixels (at least one) away from a mask; everything, if the mask is empty."""
+    if not mask.any():
+        return np.ones_like(mask)
+    away = cv2.distanceTransform((~mask).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
+    return away <= max(distance, 1.0)
+
+
+def filled(alpha: np.ndarray, where: np.ndarray) -> np.ndarray:
+    """Make alpha opaque within a mask."""
+    return np.where(where, alpha.dtype.type(FULL_SCALE[alpha.dtype.name]), alpha)
+
+
+def pooled(array: np.ndarray, cell: int) -> np.ndarray:
+    """The largest value in each square of `cell` x `cell` pixels; a last one that is not full is filled with 0."""
+    if cell == 1:
+        return array
+    height, width = (-side % cell for side in array.shape)
+    padded = np.pad(array, ((0, height), (0, width)))
+    shifted = (padded[row::cell, column::cell] for row in range(cell) for column in range(cell))
+    return np.ascontiguousarray(functools.reduce(np.maximum, shifted))
 
 
 def _as(alpha: np.ndarray, dtype: np.dtype) -> np.ndarray:
