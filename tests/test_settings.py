@@ -1,6 +1,5 @@
 """The configuration: defaults are filled in, and each mistake is one sentence with its key."""
 
-import ast
 import copy
 import importlib
 import inspect
@@ -232,13 +231,6 @@ def test_the_model_to_go_on_from_is_a_file_that_is_watched():
     assert "--initial" not in settings.train_options(config, "small-trimap")
 
 
-def test_the_library_of_a_command_is_what_it_imports():
-    files = settings.library_files("refine_mattes")
-    assert "workflow/scripts/ldportrait/connectivity.py" in files
-    assert not any("rendering" in file or "training" in file for file in files)
-    assert all((ROOT / file).is_file() for file in files)
-
-
 def test_what_cannot_be_merged_is_told(tmp_path):
     (tmp_path / "run-a").mkdir()
     with pytest.raises(
@@ -265,38 +257,6 @@ def test_the_page_shows_no_more_than_its_limit(count, limit, step):
     assert settings.gallery_step(config, settings.source(config)) == step
 
 
-def imported(tree: ast.AST) -> set[str]:
-    """The names under ldportrait that the import statements of a syntax tree name."""
-    found = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            base = "." * node.level + (node.module or "")
-            found |= {f"{base} {alias.name}" for alias in node.names}
-    return {name for name in found if name.startswith(("ldportrait", "."))}
-
-
-def test_imports_are_found_as_by_parsing_the_whole_file():
-    for file in (ROOT / "workflow" / "scripts").rglob("*.py"):
-        source = file.read_text(encoding="utf-8")
-        assert imported(settings._import_statements(source)) == imported(ast.parse(source)), file
-
-
-def test_words_that_look_like_an_import_do_no_harm():
-    words = '"""A text\nfrom ldportrait and others.\n"""\n'
-    source = f"{words}def f():\n    from ldportrait import (\n        images,\n    )\n"
-    assert imported(settings._import_statements(source)) == {"ldportrait images"}
-
-
-def test_the_digest_of_a_library_depends_on_the_command():
-    assert settings.library("refine_mattes") == settings.library("refine_mattes") != settings.library("key_mattes")
-
-
-def test_a_registry_counts_with_all_its_modules():
-    assert "workflow/scripts/ldportrait/benchmarks/bank.py" in settings.library_files("score_mattes")
-
-
 def test_options_of_layerdiffuse_leave_out_the_machine_and_the_bank():
     section = {"backend": "layerdiffuse", "size": 1024}
     config = complete(generate=section, layerdiffuse={"steps": 30, "batch": 7})
@@ -321,11 +281,6 @@ def test_the_options_of_section_layerdiffuse_are_those_of_the_commands():
     ]:
         parameters = inspect.signature(importlib.import_module(command).main).parameters
         assert {key: parameters[key].default for key in keys} == {key: properties[key]["default"] for key in keys}
-
-
-@pytest.mark.parametrize("backend", ["bank", "folder", "layerdiffuse"])
-def test_every_backend_has_a_version(backend):
-    assert settings.version_of(f"generators/{backend}.py")
 
 
 def test_the_schema_allows_what_the_registries_hold():

@@ -16,7 +16,7 @@ ROOT = Path(workflow.basedir)
 ROOT = ROOT.parent if ROOT.name == "workflow" else ROOT
 sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
 
-from ldportrait import settings
+from ldportrait import dependencies, settings
 
 
 def stop(sentence):
@@ -59,7 +59,7 @@ wildcard_constraints:
 
 def library(command):
     """A digest of the library files that a command imports: as a param, it reruns the command when one is edited."""
-    return settings.library(command)
+    return dependencies.library(command)
 
 
 def options(section, *leave_out):

@@ -63,7 +63,7 @@ rule generate_portraits:
         runtime=240,
         machine=settings.machine_options(config),
     params:
-        version=settings.version_of(f"generators/{config['generate']['backend']}.py"),
+        version=dependencies.version_of(f"generators/{config['generate']['backend']}.py"),
         weights=WEIGHTS,
         options=settings.generate_options(config),
     shell:

@@ -4,9 +4,7 @@ Every mistake is a ValueError of one sentence that names the key and says what t
 since Snakemake reads this at every start, on a cluster in every job.
 """
 
-import ast
 import difflib
-import functools
 import hashlib
 import json
 import math
@@ -20,11 +18,8 @@ import jsonschema
 
 from ldportrait.layerdiffuse import files
 
-SCRIPTS = Path(__file__).parent.parent
 VARIANTS = ("raw", "refined", "keyed", "truth")
 NAME = "[a-z0-9-]+"
-REGISTRIES = {"ldportrait/models", "ldportrait/benchmarks"}
-IMPORT = re.compile(r"^[ \t]*((?:from|import)[ \t]+(?:\.|ldportrait\b)[^\n(]*(?:\([^)]*\))?)", re.MULTILINE)
 TYPES = {
     "object": "a section with keys of its own",
     "array": "a list",
@@ -34,6 +29,9 @@ TYPES = {
     "boolean": "true or false",
     "null": "null",
 }
+
+
+# Checks
 
 
 def complete(config: Mapping, schema: Mapping) -> dict:
@@ -209,8 +207,8 @@ def _files(config: Mapping) -> Iterator[tuple[str, str]]:
             yield f"{section}.{key}", config[section][key]
 
 
-# Keys of section train that hold for all networks, and that a rule passes by other ways than as a network's options.
-OF_ALL = ("models", "backgrounds", "gpus", "nodes", "threads")
+# Generation
+
 # What concerns the machine or the files' places alone, and so must not make pictures again.
 MACHINE = ("batch", "offload", "channels_last", "compile", "failed")
 
@@ -246,6 +244,9 @@ def machine_options(config: Mapping) -> str:
     if config["generate"]["backend"] != "layerdiffuse":
         return ""
     return options({key: config["layerdiffuse"][key] for key in MACHINE} | {"gpus": config["generate"]["gpus"]})
+
+
+# Prompts and pictures
 
 
 @dataclass(frozen=True)
@@ -299,6 +300,12 @@ def gallery_step(config: Mapping, source: Source) -> int:
     return math.ceil(sum(source.sizes) / limit) if limit else 1
 
 
+# Training
+
+# Keys of section train that hold for all networks, and that a rule passes by other ways than as a network's options.
+OF_ALL = ("models", "backgrounds", "gpus", "nodes", "threads")
+
+
 @dataclass(frozen=True, order=True)
 class Training:
     """One model to train: which network, on which variant, on how many percent of it, from which seed."""
@@ -330,6 +337,32 @@ def trainings(config: Mapping) -> list[Training]:
     wanted |= {Training(other, compare["capacity_variant"], 100, seeds[0]) for other in compare["others"]}
     return sorted(wanted)
 
+
+def train_options(config: Mapping, model: str) -> str:
+    """The training settings of one network as options: those of all, with its own over them.
+
+    What depends on the machine and the paths is left out: a rule passes it by other ways, so that it reruns nothing.
+    """
+    return options(_train_section(config, model), *OF_ALL, "init_file", "initial")
+
+
+def init_file(config: Mapping, model: str) -> list[str]:
+    """The file of weights that a network starts from, as a list of one; else an empty one."""
+    file = _train_section(config, model)["init_file"]
+    return [file] if file else []
+
+
+def initial_model(config: Mapping, model: str) -> list[str]:
+    """The description of the model that a network goes on from, as a list of one; else an empty one."""
+    folder = _train_section(config, model)["initial"]
+    return [f"{folder}/model.json"] if folder else []
+
+
+def _train_section(config: Mapping, model: str) -> dict:
+    return config["train"] | config["train"]["models"].get(model, {})
+
+
+# Video
 
 TRIMAP_BASED = ("small-trimap", "vitmatte-s", "vitmatte-b")  # of ldportrait.models, whose import is heavy
 PARTLY_TRUE = ("crgnn",)  # benchmarks without a true alpha of every frame, of which no trimaps can be made
@@ -384,28 +417,7 @@ def matte_video_options(config: Mapping, method: str) -> str:
     return how if how.endswith("--no-smooth") else f"{how} {options(smoothing)}"
 
 
-def train_options(config: Mapping, model: str) -> str:
-    """The training settings of one network as options: those of all, with its own over them.
-
-    What depends on the machine and the paths is left out: a rule passes it by other ways, so that it reruns nothing.
-    """
-    return options(_train_section(config, model), *OF_ALL, "init_file", "initial")
-
-
-def init_file(config: Mapping, model: str) -> list[str]:
-    """The file of weights that a network starts from, as a list of one; else an empty one."""
-    file = _train_section(config, model)["init_file"]
-    return [file] if file else []
-
-
-def initial_model(config: Mapping, model: str) -> list[str]:
-    """The description of the model that a network goes on from, as a list of one; else an empty one."""
-    folder = _train_section(config, model)["initial"]
-    return [f"{folder}/model.json"] if folder else []
-
-
-def _train_section(config: Mapping, model: str) -> dict:
-    return config["train"] | config["train"]["models"].get(model, {})
+# Words of a command
 
 
 def options(section: Mapping, *leave_out: str) -> str:
@@ -426,74 +438,3 @@ def options(section: Mapping, *leave_out: str) -> str:
 def repeated(option: str, values: list) -> str:
     """An option repeated for each value: `--seed 0 --seed 1`."""
     return " ".join(f"--{option} {shlex.quote(str(value))}" for value in values)
-
-
-def library(command: str) -> str:
-    """A digest of the library files that a command imports: as a param, it reruns the command when one is edited.
-
-    Files as inputs would do the same, but thousands of jobs with ten of them each make Snakemake slow to start.
-    """
-    contents = b"".join((SCRIPTS.parent.parent / path).read_bytes() for path in library_files(command))
-    return hashlib.sha256(contents).hexdigest()[:12]
-
-
-def library_files(command: str) -> list[str]:
-    """The library files that a command imports, directly or not, as sorted paths from the repository's root.
-
-    A package that is a registry counts with all its modules, since it imports them by name.
-    """
-    files = {path for path in _closure(f"{command}.py") if "/" in path}
-    for package in REGISTRIES & {str(Path(path).parent) for path in files}:
-        for module in (SCRIPTS / package).glob("*.py"):
-            files |= _closure(f"{package}/{module.name}")
-    return sorted(f"workflow/scripts/{path}" for path in files if "/" in path)
-
-
-@functools.cache
-def _closure(path: str) -> frozenset[str]:
-    seen, queue = set(), [path]
-    while queue:
-        here = queue.pop()
-        if here not in seen:
-            seen.add(here)
-            queue += _imports(here)
-    return frozenset(seen)
-
-
-@functools.cache
-def _imports(path: str) -> tuple[str, ...]:
-    """The files of ours that one file names in its import statements, at any depth, and their packages."""
-    found = []
-    for node in ast.walk(_import_statements((SCRIPTS / path).read_text(encoding="utf-8"))):
-        names = []
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            package = ".".join(Path(path).parts[: -node.level]) if node.level else ""
-            base = ".".join(filter(None, [package, node.module]))
-            names = [base, *(f"{base}.{alias.name}" for alias in node.names)]
-        for name in names:
-            parts = name.split(".")
-            if parts[0] == "ldportrait":
-                found += ["/".join(parts[:n]) + "/__init__.py" for n in range(1, len(parts) + 1)]
-                found.append("/".join(parts) + ".py")
-    return tuple(file for file in dict.fromkeys(found) if (SCRIPTS / file).is_file())
-
-
-def _import_statements(source: str) -> ast.Module:
-    """The statements of a source that import from our library; all of it where words look like one and are none.
-
-    To parse whole files took a fifth of the time that Snakemake needs to read the workflow, in every job on a cluster.
-    """
-    try:
-        return ast.parse("\n".join(IMPORT.findall(source)))
-    except SyntaxError:
-        return ast.parse(source)
-
-
-def version_of(path: str) -> str:
-    """The `VERSION = "..."` of a library file, read without importing it."""
-    for node in ast.parse((SCRIPTS / "ldportrait" / path).read_text(encoding="utf-8")).body:
-        if isinstance(node, ast.Assign) and any(getattr(target, "id", "") == "VERSION" for target in node.targets):
-            return str(ast.literal_eval(node.value))
-    raise ValueError(f"{path} has no VERSION.")
