@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import importlib
 import io
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -16,7 +17,7 @@ from unittest import mock
 import cv2
 import numpy as np
 import pandas as pd
-from conftest import ROOT
+from conftest import ROOT, SCRIPTS
 
 from ldportrait import commands, images, shards
 
@@ -131,6 +132,39 @@ def folders(root: Path) -> list[Path]:
 
 def tree(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+# Runs a command that is killed, with no warning, just before it gives a file a certain name for the n-th time.
+KILLED = """
+import os, runpy, signal, sys
+place, left = sys.argv[1], [int(sys.argv[2])]
+def watch(event, details):
+    if event == "os.rename" and os.fsdecode(details[1]) == place:
+        left[0] -= 1
+        if not left[0]:
+            os.kill(os.getpid(), signal.SIGKILL)
+sys.addaudithook(watch)
+del sys.argv[:3]
+sys.path.insert(0, os.path.dirname(sys.argv[0]))
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def call_killed(place: Path, time: int, script: str, *arguments: object) -> str:
+    """Run a command in a process that is killed just before it names a file `place` for the `time`-th time.
+
+    Returns what it printed until then.
+    """
+    words = [place, time, SCRIPTS / script, *arguments]
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, *map(str, words)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == -signal.SIGKILL, done.stdout
+    return done.stdout
 
 
 def call(script: str, *arguments: object) -> subprocess.CompletedProcess:

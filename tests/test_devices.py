@@ -19,16 +19,17 @@ from test_train_matting import write_backgrounds, write_dataset
 
 from ldportrait import devices
 
-# Takes devices, notes when it had which, and holds them for some time.
+# Takes devices, notes when it had which, and holds them for some time; for a negative one, until its input is closed.
 HOLD = f"""
 import json, os, sys, time
 sys.path.insert(0, {str(SCRIPTS)!r})
 from ldportrait import devices
 taken = devices.take(int(sys.argv[1]))
 start = time.monotonic()
+hold = float(sys.argv[2])
 assert os.environ["CUDA_VISIBLE_DEVICES"] == ",".join(taken)
 print("taken", *taken, flush=True)
-time.sleep(float(sys.argv[2]))
+sys.stdin.read() if hold < 0 else time.sleep(hold)
 with open(sys.argv[3], "a") as stream:
     print(json.dumps([taken, start, time.monotonic()]), file=stream)
 """
@@ -60,7 +61,7 @@ def machine(tmp_path, monkeypatch):
 
 def hold(folder: Path, count: int, seconds: float) -> subprocess.Popen:
     words = [sys.executable, "-c", HOLD, str(count), str(seconds), str(folder / "held.jsonl")]
-    return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def held(folder: Path) -> list[tuple[list[str], float, float]]:
@@ -83,19 +84,23 @@ def by_device(folder: Path) -> dict[str, list[tuple[float, float]]]:
 
 def test_processes_share_the_devices_out_and_never_meet_on_one(machine):
     folder = machine(3)
-    processes = [hold(folder, 1, 0.4) for _ in range(7)]
-    assert [process.wait(timeout=60) for process in processes] == [0] * 7
+    first = [hold(folder, 1, -1) for _ in range(3)]
+    assert sorted(process.stdout.readline() for process in first) == ["taken 0\n", "taken 1\n", "taken 2\n"]
+    others = [hold(folder, 1, 0.1) for _ in range(4)]
+    assert all("waiting for 1 of the GPUs" in process.stderr.readline() for process in others)
+    for process in first:
+        process.stdin.close()
+    assert [process.wait(timeout=120) for process in first + others] == [0] * 7
     spans = by_device(folder)
     assert sorted(spans) == ["0", "1", "2"]
     assert sum(map(len, spans.values())) == 7
     assert all(overlaps(of_one) == 0 for of_one in spans.values())
-    assert overlaps([(start, end) for _, start, end in held(folder)]) > 0  # different devices at a time
 
 
 def test_processes_that_want_two_of_three_devices_do_not_lock_each_other_out(machine):
     folder = machine(3)
     processes = [hold(folder, 2, 0.2) for _ in range(4)] + [hold(folder, 1, 0.2) for _ in range(2)]
-    assert [process.wait(timeout=60) for process in processes] == [0] * 6
+    assert [process.wait(timeout=120) for process in processes] == [0] * 6
     assert all(overlaps(of_one) == 0 for of_one in by_device(folder).values())
     assert sorted(len(names) for names, _, _ in held(folder)) == [1, 1, 2, 2, 2, 2]
 
@@ -109,7 +114,7 @@ def test_a_process_waits_says_so_and_goes_on_when_the_other_is_killed(machine):
     time.sleep(0.8)
     assert second.poll() is None
     os.kill(first.pid, signal.SIGKILL)
-    assert second.wait(timeout=20) == 0
+    assert second.wait(timeout=120) == 0
     assert first.wait() == -signal.SIGKILL
     assert len(held(folder)) == 1  # the first got no further
 

@@ -1,15 +1,10 @@
 """generate_portraits.py: a whole shard or none, equal bytes after a kill, and mistakes told in one sentence."""
 
-import os
-import signal
-import subprocess
-import sys
-import time
-
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import ROOT, SCRIPTS, disc
+import stages
+from conftest import ROOT, disc
 from PIL import Image
 from test_scripts import assert_refused, run
 
@@ -45,15 +40,8 @@ def test_a_killed_run_goes_on_and_ends_with_equal_bytes(tmp_path):
     whole, killed = tmp_path / "whole.tar", tmp_path / "killed.tar"
     partial = tmp_path / "partial" / "shard"
     options = ["--bank", str(BANK), "--size", "256", "--partial", str(partial)]
-    command = [sys.executable, SCRIPTS / "generate_portraits.py", source, killed, *options]
-    job = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-    until = time.monotonic() + 60
-    while len(list(partial.glob("*.row"))) < 3 and time.monotonic() < until:
-        time.sleep(0.005)
-    os.kill(job.pid, signal.SIGKILL)
-    job.wait()
-    kept = {path.name: path.stat().st_mtime_ns for path in partial.glob("*.row")}
-    assert 3 <= len(kept) < 8
+    stages.call_killed(partial / "demo-000000003.row", 1, "generate_portraits.py", source, killed, *options)
+    assert len(list(partial.glob("*.row"))) == 3
     assert not killed.exists()
     assert run("generate_portraits.py", source, killed, *options).returncode == 0
     assert run("generate_portraits.py", source, whole, *options[:4]).returncode == 0

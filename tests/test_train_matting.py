@@ -10,12 +10,12 @@ import struct
 import subprocess
 import sys
 import tarfile
-import time
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import stages
 import torch
 import typer
 from conftest import SCRIPTS
@@ -105,19 +105,10 @@ def test_the_log_has_a_row_a_step(trained):
 
 
 def test_a_killed_training_goes_on_and_ends_alike(place, trained, capsys):
-    """Killed by signal 9 at its first checkpoint, a training is taken up there and ends in the same weights."""
+    """Killed by signal 9 at its second checkpoint, a training is taken up at its first and ends in the same weights."""
     output, checkpoint = place / "again", place / "again" / ".checkpoints" / "last.ckpt"
     options = as_options(SMALL | {"backgrounds": place / "grounds", "fraction": 50})
-    process = subprocess.Popen(
-        [*COMMAND, place / "truth", output, *options], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    deadline = time.monotonic() + 300
-    while not checkpoint.exists() and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.001)
-    process.kill()
-    printed, _ = process.communicate()
-    assert process.returncode == -signal.SIGKILL, printed
-    assert printed == ""
+    assert stages.call_killed(checkpoint, 2, "train_matting.py", place / "truth", output, *options) == ""
     assert [path.name for path in output.iterdir()] == [".checkpoints"]
     train(place / "truth", output, backgrounds=place / "grounds", fraction=50)
     assert "going on from step" in capsys.readouterr().out

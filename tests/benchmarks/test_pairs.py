@@ -178,9 +178,9 @@ def test_items_read_no_pixels(tmp_path):
         folder.mkdir(parents=True)
         for number in range(500):
             (folder / f"p_{number:08x}.png").touch()
-    started = time.perf_counter()
-    assert len(benchmarks.get("p3m-500-np").items(tmp_path)) == 500
-    assert time.perf_counter() - started < 2
+    started = time.process_time()
+    assert len(benchmarks.get("p3m-500-np").items(tmp_path)) == 500  # of files that no reader of pictures could read
+    assert time.process_time() - started < 2
 
 
 @pytest.mark.parametrize(

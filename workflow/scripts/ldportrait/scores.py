@@ -87,23 +87,21 @@ def table_of(rows: Iterable[Mapping[str, object]], types: Mapping[str, str] = TY
 
 def read(path: Path, protocol: str | None = DEFINITION) -> pd.DataFrame:
     """Read one score table's rows of a protocol, None for all. ValueError names the file and a column that it lacks."""
-    table = shards.read_table(path)
-    missing = [name for name in COLUMNS if name not in table]
-    if missing:
-        raise ValueError(f"{path} is not a score table: it has no column {missing[0]}.")
+    table = _read(path, COLUMNS, "score table")
     return table if protocol is None else table[table.protocol == protocol].reset_index(drop=True)
 
 
 def read_study(paths: Iterable[Path], columns: Sequence[str]) -> pd.DataFrame:
     """Read tables of the refinement study as one. ValueError names the file and the column that it lacks."""
-    found = []
-    for path in paths:
-        part = shards.read_table(path)
-        missing = [name for name in columns if name not in part]
-        if missing:
-            raise ValueError(f"{path} is not a table of the refinement study: it has no column {missing[0]}.")
-        found.append(part)
-    return pd.concat(found, ignore_index=True)
+    return pd.concat([_read(path, columns, "table of the refinement study") for path in paths], ignore_index=True)
+
+
+def _read(path: Path, columns: Iterable[str], what: str) -> pd.DataFrame:
+    table = shards.read_table(path)
+    missing = [name for name in columns if name not in table]
+    if missing:
+        raise ValueError(f"{path} is not a {what}: it has no column {missing[0]}.")
+    return table
 
 
 def read_models(
@@ -337,14 +335,8 @@ METHODS = ("frames", "frames-smoothed", "mask", "unsmoothed", "ours", "truth")  
 
 def read_video(paths: Iterable[Path]) -> pd.DataFrame:
     """Read score tables of clips as one, by the definitions. ValueError names the file and a column that it lacks."""
-    found = []
-    for path in paths:
-        part = shards.read_table(path)
-        missing = [name for name in VIDEO_TYPES if name not in part]
-        if missing:
-            raise ValueError(f"{path} is not a score table of clips: it has no column {missing[0]}.")
-        found.append(part[part.protocol == DEFINITION])
-    return pd.concat(found, ignore_index=True)
+    table = pd.concat([_read(path, VIDEO_TYPES, "score table of clips") for path in paths], ignore_index=True)
+    return table[table.protocol == DEFINITION].reset_index(drop=True)
 
 
 def by_clip(table: pd.DataFrame, benchmark: str, metric: str) -> pd.DataFrame:

@@ -3,6 +3,7 @@
 Portrait i stands before background i mod n. The test split is 32 portraits before 12 backgrounds.
 """
 
+import itertools
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,16 +37,18 @@ class Sample:
 
 def items(root: Path, split: str = "test") -> list[Sample]:
     """List the samples of a split in order of id. ValueError if the bank has none."""
+    return [Sample(row["id"], Path(root, row["path"]), behind) for row, behind in before(root, "portrait", split)]
+
+
+def before(root: Path, kind: str, split: str) -> list[tuple[dict[str, object], Path]]:
+    """The bank's rows of a kind and split in order of id, row i with background i mod n. ValueError if there are none."""
     table = shards.read_table(Path(root, "bank.parquet"))
     table = table[table.split == split].sort_values("id")
-    portraits, backgrounds = (table[table.kind == kind] for kind in ("portrait", "background"))
-    if portraits.empty or backgrounds.empty:
-        raise ValueError(f"The bank at {root} has no portraits or no backgrounds of the split {split!r}.")
-    behind = [Path(root, path) for path in backgrounds.path]
-    return [
-        Sample(row.id, Path(root, row.path), behind[index % len(behind)])
-        for index, row in enumerate(portraits.itertuples())
-    ]
+    rows, backgrounds = table[table.kind == kind], table[table.kind == "background"]
+    if rows.empty or backgrounds.empty:
+        raise ValueError(f"The bank at {root} has no {kind}s or no backgrounds of the split {split!r}.")
+    behind = itertools.cycle(Path(root, path) for path in backgrounds.path)
+    return list(zip(rows.to_dict("records"), behind, strict=False))
 
 
 def load(sample: Sample) -> Loaded:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ldportrait import images, shards
+from ldportrait import images
 from ldportrait.benchmarks import bank
 
 TITLE = "Bank clips"
@@ -33,15 +33,9 @@ class Sample:
 
 def items(root: Path, split: str = "test") -> list[Sample]:
     """List the clips of a split in order of id. ValueError if the bank has none."""
-    table = shards.read_table(Path(root, "bank.parquet"))
-    table = table[table.split == split].sort_values("id")
-    clips, backgrounds = (table[table.kind == kind] for kind in ("clip", "background"))
-    if clips.empty or backgrounds.empty:
-        raise ValueError(f"The bank at {root} has no clips or no backgrounds of the split {split!r}.")
-    behind = [Path(root, path) for path in backgrounds.path]
     return [
-        Sample(row.id, Path(root, row.path), int(row.frames), behind[index % len(behind)])
-        for index, row in enumerate(clips.itertuples())
+        Sample(row["id"], Path(root, row["path"]), int(row["frames"]), behind)
+        for row, behind in bank.before(root, "clip", split)
     ]
 
 
