@@ -41,7 +41,7 @@ def items(root: Path, split: str = "test") -> list[Sample]:
 
 
 def before(root: Path, kind: str, split: str) -> list[tuple[dict[str, object], Path]]:
-    """The bank's rows of a kind and split in order of id, row i with background i mod n. ValueError if there are none."""
+    """The bank's rows of a kind and split in order of id, row i with background i mod n. ValueError without any."""
     table = shards.read_table(Path(root, "bank.parquet"))
     table = table[table.split == split].sort_values("id")
     rows, backgrounds = table[table.kind == kind], table[table.kind == "background"]
