@@ -20,9 +20,12 @@ FILE = ROOT / "config" / "published.yaml"
 CONTENT = {
     "protocols": {
         "p3m": {"about": "of P3M", "units": {"sad": "sum / 1000", "mse": "mean", "grad": "sum / 10"}},
-        "rvm": {"about": "of RVM", "units": {"mad": "mean × 10³", "dtssd": "mean × 10²"}},
+        "rvm": {"about": "of RVM", "units": {"mad": "mean × 10³", "grad": "sum / 1000", "dtssd": "mean × 10²"}},
         "bgmv2": {"about": "raw sums", "units": {"mse": "mean × 10³", "grad": "sum"}},
-        "definition": {"about": "of the definitions", "units": {"sad": "sum / 1000", "mse": "mean"}},
+        "definition": {
+            "about": "of the definitions",
+            "units": {"sad": "sum / 1000", "mse": "mean", "mad": "mean", "dtssd": "mean"},
+        },
     },
     "papers": {"lu": {"title": "A & B: 5 % of #1", "authors": "Lu_1 et al.", "year": 2025, "arxiv": "2501.16147"}},
     "contamination": {"ppm-100": ["Some weights were trained on it."]},
@@ -31,15 +34,17 @@ CONTENT = {
             "benchmark": "ppm-100",
             "protocol": "p3m",
             "region": "whole",
+            "given": "nothing",
             "paper": "lu",
             "source": "R",
             "metrics": ["sad", "mse", "grad"],
-            "methods": {"Net A": [42.5, 0.0026, 13], "Net B (box)": [7, None, 0]},
+            "methods": {"Net A": [42.5, 0.0026, 13], "Net B": [7, None, 0]},
         },
         {
             "benchmark": "ppm-100",
             "protocol": "bgmv2",
             "region": "unknown",
+            "given": "trimap",
             "paper": "lu",
             "source": "S",
             "removed": 5,
@@ -68,13 +73,14 @@ def known(tmp_path, content):
     return published.read(write(tmp_path, content))
 
 
-def value(rows, benchmark, method, metric, protocol=None, region=None):
+def value(rows, benchmark, method, metric, protocol=None, region=None, given=None):
     (row,) = [
         row
         for row in rows
         if (row.benchmark, row.method) == (benchmark, method)
         and protocol in (None, row.protocol)
         and region in (None, row.region)
+        and given in (None, row.given)
     ]
     return row.values[metric].value
 
@@ -84,26 +90,29 @@ def value(rows, benchmark, method, metric, protocol=None, region=None):
     [  # as printed, but for powers of ten
         ("composition-1k", "ViTMatte-B", "sad", 20.33, {}),
         ("composition-1k", "DiffMatte ViT-S (1024)", "mse", 2.26, {}),
-        ("composition-1k", "MGM (mask)", "conn", 27.83, {}),
+        ("composition-1k", "MGM", "conn", 27.83, {}),
         ("distinctions-646", "ViTMatte-B", "grad", 7.03, {}),
         ("aim-500", "AimNet (update)", "mse", 15.3, {}),
         ("aim-500-portrait", "AimNet (paper)", "sad", 24.68, {}),
         ("p3m-500-p", "P3M-Net (R34)", "mse", 2.6, {}),
-        ("p3m-500-p", "DIM (trimap)", "mse", 11.5, {"region": "unknown"}),
+        ("p3m-500-p", "DIM", "mse", 11.5, {"region": "unknown"}),
         ("p3m-500-p", "Matting by Generation", "mad", 4.1, {}),
-        ("p3m-500-np", "SDMatte (mask)", "mad", 3.0, {}),
+        ("p3m-500-np", "SDMatte", "mad", 3.0, {"given": "mask"}),
         ("p3m-500-np", "SAM2Matting (SAM3)", "mse", 0.97, {}),
         ("p3m-500-np", "BiRefNet-matting", "mad", 3, {}),
         ("ppm-100", "MODNet", "mse", 4.4, {"protocol": "modnet"}),
+        ("ppm-100", "MODNet", "mad", 10.1, {"protocol": "matting-by-generation"}),
         ("ppm-100", "MODNet", "sad", 94.78, {"protocol": "sam2matting"}),
-        ("rwp-636", "MGM (mask)", "mse", 55.57, {"region": "detail"}),
-        ("photomatte85", "BGMv2 (clean background)", "grad", 8.736, {}),
+        ("rwp-636", "MGM", "mse", 55.57, {"region": "detail"}),
+        ("photomatte85", "BGMv2", "grad", 8.736, {}),
         ("videomatte-240k", "RVM", "dtssd", 1.36, {}),
-        ("videomatte-240k-hd", "MatAnyone (first mask)", "mad", 4.24, {}),
+        ("videomatte-240k", "BGMv2", "conn", 3.26, {"given": "clean background"}),
+        ("videomatte-240k-hd", "RVM", "grad", 10.55, {}),
+        ("videomatte-240k-hd", "MatAnyone", "mad", 4.24, {}),
         ("youtubematte", "RVM-Large", "mad", 3.36, {}),
-        ("youtubematte-hd", "MatAnyone 2 (first mask)", "grad", 7.13, {}),
-        ("crgnn", "MatAnyone (first mask)", "mad", 5.76, {}),
-        ("am-2k", "SDMatte (mask)", "mad", 4.3, {}),
+        ("youtubematte-hd", "MatAnyone 2", "grad", 7.13, {}),
+        ("crgnn", "MatAnyone", "mad", 5.76, {}),
+        ("am-2k", "SDMatte", "mad", 4.3, {}),
     ],
 )
 def test_the_numbers_in_the_file(benchmark, method, metric, expected, more):
@@ -147,6 +156,8 @@ CHANGES = {
     "an unknown benchmark": (lambda c: c["results"][0].update(benchmark="p4m"), r"1: there is no benchmark 'p4m'"),
     "an unknown protocol": (lambda c: c["results"][1].update(protocol="x"), r"result 2: there is no protocol 'x'"),
     "an unknown region": (lambda c: c["results"][0].update(region="edge"), r"no region 'edge'"),
+    "an unknown hint": (lambda c: c["results"][0].update(given="a hint"), r"result 1: there is no hint 'a hint'"),
+    "no word on the hint": (lambda c: c["results"][1].pop("given"), r"result 2 has no key given"),
     "an unknown paper": (lambda c: c["results"][0].update(paper="li"), r"no paper 'li'"),
     "memory as a source": (lambda c: c["results"][0].update(source="?"), r"no source '\?'"),
     "an unknown key": (lambda c: c["results"][0].update(tabel="1"), r"result 1 has the unknown key 'tabel'"),
@@ -159,7 +170,7 @@ CHANGES = {
     "a negative value": (lambda c: c["results"][0]["methods"].update({"Net A": [1, 2, -3]}), r"at least 0, not -3"),
     "not a number": (lambda c: c["results"][0]["methods"].update({"Net A": [1, 2, math.nan]}), r"grad of Net A"),
     "a negative removal": (lambda c: c["results"][1].update(removed=-1), r"removed must be a number of items"),
-    "a row twice": (lambda c: c["results"].append(c["results"][0]), r"Net A on ppm-100 by p3m, whole, is there twice"),
+    "a row twice": (lambda c: c["results"].append(c["results"][0]), r"Net A on ppm-100 by p3m, .* is there twice"),
     "contamination that is a text": (lambda c: c["contamination"].update({"aim-500": "x"}), r"a list of sentences"),
     "contamination of nothing": (lambda c: c["contamination"].update({"x": []}), r"there is no benchmark 'x'"),
 }  # fmt: skip
@@ -187,7 +198,7 @@ def test_a_missing_file_is_named(tmp_path):
         published.read(tmp_path / "x.yaml")
 
 
-def write_ours(folder, values, protocol="p3m", region="whole", count=100, model="net", seeds=(0, 1), **columns):
+def write_ours(folder, values, protocol="p3m", region="whole", count=100, model="modnet", seeds=(0, 1), **columns):
     """Score tables of a seed each: item i of seed s has the metric's value times 1 + s / 10."""
     for seed in seeds:
         rows = [
@@ -210,8 +221,8 @@ def test_without_ours_only_published_rows_are_there(tmp_path, known):
     ours = published.read_ours(tmp_path, "ppm-100", known.protocols)
     assert ours == []
     numbers, made = published.tabulate(known, ours, "ppm-100")
-    assert [line[0] for line in made.rows] == ["Net A", "Net B (box)", "Net C †‡¶"]
-    assert [line[1] for line in made.rows] == ["Lu_1 et al. 2025"] * 3
+    assert [line[0] for line in made.rows] == ["Net A", "Net B", "Net C †‡¶"]
+    assert [line[2] for line in made.rows] == ["Lu_1 et al. 2025"] * 3
     assert made.rules == {2}
     assert "None of ours was run on it." in made.note
     assert "§" not in made.note
@@ -229,11 +240,11 @@ def test_ours_stands_with_rows_of_its_protocol_and_region(tmp_path, known):
     write_ours(tmp_path, {"sad": 10, "mse": 0.002})
     ours = published.read_ours(tmp_path, "ppm-100", known.protocols)
     _, made = published.tabulate(known, ours, "ppm-100")
-    assert [line[0] for line in made.rows] == ["Net A", "Net B (box)", "net, refined", "Net C †‡§¶"]
-    assert made.rows[2][1:4] == ["ours", "p3m", "whole"]
+    assert [line[0] for line in made.rows] == ["Net A", "Net B", "modnet, refined", "Net C †‡§¶"]
+    assert made.rows[2][1:5] == ["nothing", "ours", "p3m", "whole"]
     assert made.rules == {3}
-    assert made.rows[2][4].startswith("10.50 ± ")  # seeds 10 and 11
-    assert made.rows[2][5].startswith("2.10 ± ")  # stored as P3M prints it, a mean
+    assert made.rows[2][5].startswith("10.50 ± ")  # seeds 10 and 11
+    assert made.rows[2][6].startswith("2.10 ± ")  # stored as P3M prints it, a mean
     assert "2 seeds and 100 items" in made.note
     assert "§ no row of the other side" in made.note
 
@@ -242,23 +253,23 @@ def test_ours_by_another_protocol_is_told_apart(tmp_path, known):
     write_ours(tmp_path, {"sad": 10, "mse": 0.002}, protocol="definition")
     ours = published.read_ours(tmp_path, "ppm-100", known.protocols)
     _, made = published.tabulate(known, ours, "ppm-100")
-    assert marks(made) == {"Net A": "§", "Net B (box)": "§", "Net C": "†‡§¶", "net, refined": "§"}
+    assert marks(made) == {"Net A": "§", "Net B": "§", "Net C": "†‡§¶", "modnet, refined": "§"}
     assert made.rules == {2, 3}
-    assert made.rows[3][2] == "definition"
+    assert made.rows[3][3] == "definition"
     assert "definition, of the definitions" in made.note
 
 
 def test_the_same_protocol_in_another_region_is_told_apart(tmp_path, known):
     write_ours(tmp_path, {"sad": 10}, region="unknown")
     _, made = published.tabulate(known, published.read_ours(tmp_path, "ppm-100", known.protocols), "ppm-100")
-    assert marks(made)["net, refined"] == "§"
+    assert marks(made)["modnet, refined"] == "§"
 
 
 def test_a_part_of_the_benchmark_is_marked(tmp_path, known):
     write_ours(tmp_path, {"sad": 10}, count=99)
     _, made = published.tabulate(known, published.read_ours(tmp_path, "ppm-100", known.protocols), "ppm-100")
-    assert marks(made)["net, refined"] == "‡"
-    assert "net, refined (ours): 99 of 100 items." in made.note
+    assert marks(made)["modnet, refined"] == "‡"
+    assert "modnet, refined (ours): 99 of 100 items." in made.note
 
 
 def test_a_gap_in_one_metric_is_marked(tmp_path, known):
@@ -268,15 +279,15 @@ def test_a_gap_in_one_metric_is_marked(tmp_path, known):
     table.loc[(table.metric == "mse") & (table["item"] == "i007"), "value"] = math.nan
     table.to_parquet(path)
     _, made = published.tabulate(known, published.read_ours(tmp_path, "ppm-100", known.protocols), "ppm-100")
-    assert marks(made)["net, refined"] == "‡"
+    assert marks(made)["modnet, refined"] == "‡"
     assert "99 of 100 items" in made.note
 
 
 def test_only_the_models_asked_for_are_shown(tmp_path, known):
-    for model in ("net", "other"):
+    for model in ("modnet", "gfm"):
         write_ours(tmp_path, {"sad": 10}, model=model)
-    ours = published.read_ours(tmp_path, "ppm-100", known.protocols, ["other"])
-    assert [row.method for row in ours] == ["other, refined"]
+    ours = published.read_ours(tmp_path, "ppm-100", known.protocols, ["gfm"])
+    assert [row.method for row in ours] == ["gfm, refined"]
     assert len(published.read_ours(tmp_path, "ppm-100", known.protocols)) == 2
 
 
@@ -325,19 +336,26 @@ def test_nothing_at_all_is_a_sentence(known):
 
 def test_video_columns(tmp_path, content):
     content["results"] = [
-        {"benchmark": "crgnn", "protocol": "rvm", "region": "whole", "paper": "lu", "source": "R",
-         "metrics": ["mad", "dtssd"], "methods": {"V": [5.32, 1.24]}}
+        {"benchmark": "crgnn", "protocol": "rvm", "region": "whole", "given": "mask", "paper": "lu",
+         "source": "R", "metrics": ["mad", "dtssd"], "methods": {"V": [5.32, 1.24]}}
     ]  # fmt: skip
     known = published.read(write(tmp_path, content))
     _, made = published.tabulate(known, [], "crgnn")
-    assert made.headings[4:] == ["MAD ×10³", "dtSSD ×10²"]
-    assert made.rows[0][4:] == ["5.32", "1.24"]
+    assert made.headings[5:] == ["MAD ×10³", "dtSSD ×10²"]
+    assert made.rows[0][5:] == ["5.32", "1.24"]
 
 
 @pytest.fixture
 def written(tmp_path, content):
     write_ours(tmp_path / "scores", {"sad": 10, "mse": 0.002})
-    write_ours(tmp_path / "scores", {"sad": 9, "mse": 0.001}, protocol="definition", model="net|2", count=98)
+    write_ours(
+        tmp_path / "scores",
+        {"sad": 9, "mse": 0.001},
+        protocol="definition",
+        model="vitmatte-s",
+        variant="refined|2",
+        count=98,
+    )
     path = write(tmp_path, content)
     result = stages.call(
         "tabulate_published.py", tmp_path / "scores", tmp_path / "out", "--benchmark", "ppm-100", "--published", path
@@ -361,7 +379,7 @@ def test_the_three_tables_agree(written):
     assert len(md) == 5
     shown = {}
     for row in md:
-        for metric, text in zip(["sad", "mse", "grad"], row[4:], strict=True):
+        for metric, text in zip(["sad", "mse", "grad"], row[5:], strict=True):
             if text != "–":
                 shown[row[0].rstrip("†‡§¶ "), metric] = [float(part) for part in re.findall(r"[\d.]+", text)]
     assert len(shown) == len(numbers) == 5 + 2 + 4

@@ -335,15 +335,15 @@ VIDEO_METRICS = {
 METHODS = ("frames", "frames-smoothed", "mask", "unsmoothed", "ours", "truth")  # in the order of all figures and tables
 
 
-def read_video(paths: Iterable[Path]) -> pd.DataFrame:
-    """Read score tables of clips as one, by the definitions. ValueError names the file and a column that it lacks."""
+def read_video(paths: Iterable[Path], protocol: str | None = DEFINITION) -> pd.DataFrame:
+    """Read score tables of clips as one, a protocol's rows, None for all. ValueError names file and missing column."""
     found = []
     for path in paths:
         part = shards.read_table(path)
         missing = [name for name in VIDEO_TYPES if name not in part]
         if missing:
             raise ValueError(f"{path} is not a score table of clips: it has no column {missing[0]}.")
-        found.append(part[part.protocol == DEFINITION])
+        found.append(part if protocol is None else part[part.protocol == protocol])
     return pd.concat(found, ignore_index=True)
 
 
