@@ -14,7 +14,8 @@ import yaml
 from conftest import ROOT
 from test_scripts import assert_refused
 
-from ldportrait import benchmarks, gallery, published, shards, tables
+from ldportrait import benchmarks, gallery, published, scores, shards, tables
+from ldportrait.metrics import protocols
 
 FILE = ROOT / "config" / "published.yaml"
 CONTENT = {
@@ -127,7 +128,6 @@ def test_the_file_has_something_on_every_public_set():
 
 
 def test_protocols_are_those_of_the_metrics():
-    protocols = pytest.importorskip("ldportrait.metrics.protocols", reason="the named protocols are not there yet")
     described = published.read(FILE).protocols
     for name, protocol in protocols.PROTOCOLS.items():
         scored = {metric for region in protocol.regions.values() for metric in region}
@@ -343,6 +343,131 @@ def test_video_columns(tmp_path, content):
     _, made = published.tabulate(known, [], "crgnn")
     assert made.headings[5:] == ["MAD ×10³", "dtSSD ×10²"]
     assert made.rows[0][5:] == ["5.32", "1.24"]
+
+
+def write_clips(folder, errors, benchmark="videomatte-240k", protocol="rvm", units=(1e3, 1, 1e2), count=50, **columns):
+    """A table of one method's scores, of 3 frames a clip, in a protocol's units for mad, grad and dtssd.
+
+    Frame f has the mean error `errors` times 1 + f, a tenth of it as dtSSD but 0 in the first frame, and Grad 2.
+    """
+    rows = []
+    for clip in range(count):
+        for frame in range(3):
+            found = {"mad": errors * (1 + frame), "grad": 2.0, "dtssd": errors / 10 if frame else 0.0}
+            for (metric, value), unit in zip(found.items(), units, strict=True):
+                rows.append({"item": f"c{clip:02d}", "frame": frame, "metric": metric, "value": value * unit})
+    fixed = {"run": "r", "model": "small-trimap", "variant": "truth", "fraction": 100, "seed": 0, "method": "ours"}
+    fixed |= {"benchmark": benchmark, "protocol": protocol, "region": "whole"} | columns
+    path = folder / "video" / benchmark / f"{fixed['method']}-{protocol}.parquet"
+    shards.write_table(scores.table_of([fixed | row for row in rows], scores.VIDEO_TYPES), path)
+    return path
+
+
+@pytest.fixture
+def of_video(tmp_path, content):
+    entry = {"benchmark": "videomatte-240k", "protocol": "rvm", "region": "whole", "given": "first mask", "paper": "lu"}
+    content["results"] = [
+        entry | {"source": "R", "metrics": ["mad", "grad", "dtssd"], "methods": {"V": [5.32, 0.9, 1.24]}}
+    ]
+    return published.read(write(tmp_path, content))
+
+
+def test_a_clip_s_errors_are_means_over_frames_in_the_units_of_rvm(tmp_path, of_video):
+    write_clips(tmp_path, 0.005)
+    (row,) = published.read_ours(tmp_path, "videomatte-240k", of_video.protocols)
+    assert row.values["mad"].value == pytest.approx(5 * (1 + 2 + 3) / 3)  # times 10³
+    assert row.values["dtssd"].value == pytest.approx(0.05 * 2 / 3)  # times 10², and the first frame's 0 counts
+    assert row.values["grad"].value == pytest.approx(2)
+    assert (row.method, row.given, row.items, row.seeds) == ("ours, small-trimap", "nothing", 50, 0)
+
+
+def test_the_definitions_are_printed_in_the_same_units(tmp_path, of_video):
+    """What rvm stores in its units and the definitions as they are stand in one column as one number."""
+    write_clips(tmp_path, 0.005)
+    write_clips(tmp_path, 0.005, protocol="definition", units=(1, 1, 1))
+    kept = of_video.protocols | {"definition": published.read(FILE).protocols["definition"]}
+    rows = {row.protocol: row.values for row in published.read_ours(tmp_path, "videomatte-240k", kept)}
+    for metric in ("mad", "grad", "dtssd"):
+        assert rows["rvm"][metric].value == pytest.approx(rows["definition"][metric].value), metric
+
+
+def test_scores_of_a_known_matte_are_the_numbers_of_the_table(tmp_path):
+    """A matte that is off by 0.25 everywhere and in every other frame: MAD 0.125, dtSSD of 0.25 between any two."""
+    true = np.full((4, 8, 16), 0.5)
+    pred = true + np.array([0, 0.25, 0, 0.25])[:, None, None]
+    rows = [
+        {"item": f"c{clip:02d}", "protocol": name, **row}
+        for clip in range(50)
+        for name in ("definition", "rvm")
+        for row in protocols.score_frames(name, pred, true)
+    ]
+    fixed = {"run": "r", "model": "", "variant": "", "fraction": 100, "seed": 0, "method": "mask"}
+    table = scores.table_of([fixed | {"benchmark": "videomatte-240k"} | row for row in rows], scores.VIDEO_TYPES)
+    shards.write_table(table, tmp_path / "video" / "videomatte-240k" / "mask.parquet")
+    known = published.read(FILE)
+    ours = published.read_ours(tmp_path, "videomatte-240k", known.protocols)
+    found = {row.protocol: {metric: made.value for metric, made in row.values.items()} for row in ours}
+    assert {row.method for row in ours} == {"mask"}
+    for name in ("definition", "rvm"):
+        assert found[name]["mad"] == pytest.approx(125)
+        assert found[name]["mse"] == pytest.approx(62.5 / 2)
+    assert found["definition"]["dtssd"] == pytest.approx(25)
+    assert found["rvm"]["dtssd"] == pytest.approx(25 * 3 / 4)
+
+
+def test_ways_of_matting_stand_beside_published_ones(tmp_path, of_video):
+    for method, model in [("truth", "small-trimap"), ("mask", ""), ("ours", "small-trimap"), ("frames", "portrait")]:
+        write_clips(tmp_path, 0.005, method=method, model=model)
+    ours = published.read_ours(tmp_path, "videomatte-240k", of_video.protocols, ["modnet"])  # names pictures' alone
+    numbers, made = published.tabulate(of_video, ours, "videomatte-240k")
+    assert [line[:3] for line in made.rows] == [
+        ["V", "first mask", "Lu_1 et al. 2025"],
+        ["frames, portrait", "nothing", "ours"],
+        ["mask", "nothing", "ours"],
+        ["ours, small-trimap", "nothing", "ours"],
+        ["truth, small-trimap", "trimap", "ours"],
+    ]
+    assert not made.rules  # one protocol and region
+    assert made.rows[1][5].startswith("10.00 ± ")
+    for words in ("interval over 50 clips, of each the mean over its frames", "mask: the segmentation's mask itself"):
+        assert words in made.note
+    assert "seed" not in made.note
+    assert "truth: ours with trimaps of the true alpha" in made.note
+    assert set(numbers.given) == {"first mask", "nothing", "trimap"}
+
+
+def test_a_part_of_the_clips_is_marked(tmp_path, of_video):
+    write_clips(tmp_path, 0.005, count=4)
+    ours = published.read_ours(tmp_path, "videomatte-240k", of_video.protocols)
+    _, made = published.tabulate(of_video, ours, "videomatte-240k")
+    assert marks(made) == {"V": "", "ours, small-trimap": "‡"}
+    assert "‡ not on all of its clips." in made.note
+    assert "ours, small-trimap (ours): 4 of 50 clips." in made.note
+
+
+def test_a_frame_twice_is_refused(tmp_path, of_video):
+    path = write_clips(tmp_path, 0.005)
+    table = pd.read_parquet(path)
+    shards.write_table(pd.concat([table, table.iloc[:1]]), path)
+    with pytest.raises(ValueError, match=r"ours-rvm.parquet holds mad of c00, frame 0, more than once"):
+        published.read_ours(tmp_path, "videomatte-240k", of_video.protocols)
+
+
+def test_scores_of_pictures_among_those_of_clips_are_refused(tmp_path, of_video):
+    write_ours(tmp_path, {"sad": 10})
+    (tmp_path / "ppm-100").rename(tmp_path / "video")
+    (tmp_path / "video" / "modnet").rename(tmp_path / "video" / "videomatte-240k")
+    with pytest.raises(ValueError, match=r"parquet is not a score table of clips: it has no column method"):
+        published.read_ours(tmp_path, "videomatte-240k", of_video.protocols)
+
+
+def test_every_number_has_a_source():
+    """A paper that can be found, and the place in it if it was read there."""
+    for row in published.read(FILE).rows:
+        about = (row.benchmark, row.method, row.paper.title)
+        assert re.fullmatch(r"\d{4}\.\d{5}", row.paper.arxiv) or row.paper.doi.startswith("10."), about
+        assert row.table or row.source == "S", about
+        assert row.values, about
 
 
 @pytest.fixture

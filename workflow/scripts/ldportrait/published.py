@@ -278,7 +278,7 @@ def _read_clips(path: Path) -> pd.DataFrame:
 
 
 def _our_row(names: Mapping[str, object], group: pd.DataFrame, benchmark: str, protocol: Protocol) -> Row:
-    """Average one method's scores over seeds and items; an item that a seed lacks, or that has no value, is left out."""
+    """Average a method's scores over seeds and items; an item that a seed lacks, or that has no value, is left out."""
     video = "method" in names
     method, given = _of_clips(names) if video else _of_pictures(names)
     values, items, seeds = {}, [], []
