@@ -279,7 +279,7 @@ def test_clips_are_set_beside_published_results(project):
     assert "--benchmark videomatte-240k" in command
     assert "--model" not in command
     jobs = dry_run(project, table)
-    assert jobs.pop("score_video") == 6
+    assert jobs.pop("score_video") == 2
     assert set(jobs) == {"segment_video", "matte_video", "tabulate_published"}
 
 

@@ -32,5 +32,5 @@ load = pairs.load
 
 
 def items(root: Path, split: str = "test", counts: Mapping[str, int] = COUNTS) -> list[pairs.Sample]:
-    """List the samples of a split; `root` has train/ and validation/, or the test sets. The training split has no trimaps."""
+    """List a split's samples, those to train on without trimaps; `root` has train/ and validation/, or test sets."""
     return pairs.items(root, LAYOUT, split, TITLE, counts)
