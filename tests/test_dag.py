@@ -122,7 +122,7 @@ def project(finished) -> Path:
 
 def test_the_sets_above_name_all_rules():
     assert EVERYTHING - {"plot_attributes", "make_prompts"} == GENERATED
-    published = {"tabulate_published"}  # for benchmarks other than the bank alone
+    published = {"tabulate_published"}  # for benchmarks other than the bank's alone
     assert FIGURES - published <= EVERYTHING, FIGURES - EVERYTHING
 
 
@@ -264,7 +264,24 @@ def test_another_benchmark_of_clips_is_segmented_and_matted(project):
     names = ["bank-clips", "bank-clips-moving", "crgnn"]
     write(project, video={"benchmarks": names, "roots": {"crgnn": "clips"}})
     jobs = dry_run(project)
+    assert jobs.pop("tabulate_published") == 1  # the bank's clips have no published results
     assert jobs == {"segment_video": 1, "matte_video": 2, "score_video": 2} | dict.fromkeys(CLIPS - {"score_video"}, 1)
+
+
+def test_clips_are_set_beside_published_results(project):
+    """The table is of the scores of this benchmark's clips, not of those of the networks on pictures."""
+    (project / "public").mkdir()
+    write(project, video={"benchmarks": ["videomatte-240k"], "roots": {"videomatte-240k": "public"}})
+    table = "results/demo/tables/benchmark-videomatte-240k.md"
+    assert dry_run(project, "video")["tabulate_published"] == 1
+    shown = snakemake(project, "--dry-run", "--printshellcmds", table)
+    assert shown.returncode == 0, shown.stderr
+    (command,) = [line for line in shown.stdout.splitlines() if "python" in line and "tabulate_published.py" in line]
+    assert "--benchmark videomatte-240k" in command
+    assert "--model" not in command
+    jobs = dry_run(project, table)
+    assert jobs.pop("score_video") == 2
+    assert set(jobs) == {"segment_video", "matte_video", "tabulate_published"}
 
 
 def test_another_place_for_the_same_results_reruns_nothing(project):

@@ -189,6 +189,13 @@ def test_items_read_no_pixels(tmp_path):
         ("rwp-636", {"image": "images"}),
         ("aim-500", {"original": "validation/original", "mask": "validation/mask", "trimap": "validation/trimap"}),
         ("composition-1k", {part: f"Combined_Dataset/Test_set/{part}" for part in ("merged", "alpha_copy", "trimaps")}),
+        (  # merged/ by Composition_code.py, alpha_copy/ by GCA-Matting's script beside the trimaps
+            "composition-1k",
+            {"merged": "Test_set/merged"}
+            | {part: f"Test_set/Adobe-licensed images/{part}" for part in ("alpha_copy", "trimaps")},
+        ),
+        ("p3m-500-p", {"validation/P3M-500-P": "P3M-500-P"}),
+        ("p3m-500-np", {"validation/P3M-500-NP": "P3M-500-NP"}),
     ],
 )
 def test_other_names_of_folders_are_known(tmp_path, name, moves):

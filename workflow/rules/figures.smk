@@ -6,7 +6,8 @@ INPUTS
 
 OUTPUTS
     {R}/figures/*.pdf, *.png
-    {R}/tables/*.csv, *.md, *.tex           benchmark-{name} for each benchmark but the bank: published results and ours
+    {R}/tables/*.csv, *.md, *.tex           benchmark-{name} for each benchmark but the bank's, of pictures or of clips:
+                                            published results and ours
     {R}/gallery/{shard}/                    thumbnails, a job a shard
     {R}/index.html, {R}/gallery/items.js    the page, and what it shows of each portrait
 """
@@ -400,7 +401,8 @@ rule tabulate_published:
     input:
         script=f"{SCRIPTS}/tabulate_published.py",
         published="config/published.yaml",
-        scores=lambda wildcards: of_models(f"{R}/scores/{wildcards.benchmark}/{{name}}.parquet"),
+        scores=lambda wildcards: VIDEO_SCORES.get(wildcards.benchmark)
+        or of_models(f"{R}/scores/{wildcards.benchmark}/{{name}}.parquet"),
     output:
         csv=report(
             f"{R}/tables/benchmark-{{benchmark}}.csv",
@@ -419,7 +421,7 @@ rule tabulate_published:
         runtime=30,
     params:
         library=library("tabulate_published"),
-        models=MODELS,
+        models=lambda wildcards: "" if wildcards.benchmark in CLIPS else MODELS,
         note=settings.options({"note": config["figures"]["note"]}),
     shell:
         "tables=$(dirname {output.csv:q}); "

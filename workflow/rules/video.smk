@@ -10,16 +10,18 @@ OUTPUTS
     {R}/video/{benchmark}/{method}/mattes.parquet, {clip}/
     {R}/scores/video/{benchmark}/{method}.parquet       long form: clip, frame, metric, value
     {R}/figures/video_strip, video_dtssd (.pdf, .png), video_preview.webp
-    {R}/tables/video.csv, .md, .tex
+    {R}/tables/video.csv, .md, .tex, and of figures.smk benchmark-{name} for clips that are not the bank's
 """
 
 CLIPS = config["video"]["benchmarks"]
-VIDEO_SCORES = [
-    f"{R}/scores/video/{name}/{method}.parquet" for name in CLIPS for method in settings.video_methods(config, name)
-]
+VIDEO_SCORES = {
+    name: [f"{R}/scores/video/{name}/{method}.parquet" for method in settings.video_methods(config, name)]
+    for name in CLIPS
+}
 FREE = [f"{config['video']['free']}/{name}" for name in ("model.json", "model.safetensors")]
 VIDEO_FIGURES = [f"{R}/figures/video_{name}" for name in ("strip.png", "dtssd.png", "preview.webp")] if CLIPS else []
 VIDEO_TABLES = [f"{R}/tables/video.md"] if CLIPS else []
+VIDEO_TABLES += [f"{R}/tables/benchmark-{name}.md" for name in CLIPS if not name.startswith("bank")]
 
 
 wildcard_constraints:
@@ -120,7 +122,7 @@ rule score_video:
 rule plot_video:
     input:
         script=f"{SCRIPTS}/plot_video.py",
-        scores=VIDEO_SCORES,
+        scores=VIDEO_SCORES.values(),
         mattes=expand(
             f"{R}/video/{{benchmark}}/{{method}}/mattes.parquet", benchmark=CLIPS[-1:], method=["frames", "ours"]
         ),
@@ -166,7 +168,7 @@ rule plot_video:
 rule tabulate_video:
     input:
         script=f"{SCRIPTS}/tabulate_video.py",
-        scores=VIDEO_SCORES,
+        scores=VIDEO_SCORES.values(),
     output:
         csv=report(
             f"{R}/tables/video.csv",

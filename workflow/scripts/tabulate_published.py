@@ -10,14 +10,17 @@ from ldportrait import benchmarks, commands, published, tables
 
 def main(
     folder: Annotated[
-        Path, typer.Argument(metavar="SCORES", help="Folder of the scores, with benchmark/model/ in it.")
+        Path,
+        typer.Argument(
+            metavar="SCORES", help="Folder of the scores, with benchmark/model/ and video/benchmark/ in it."
+        ),
     ],
     output: Annotated[Path, typer.Argument(help="The table without suffix; .csv, .md and .tex are written.")],
     benchmark: Annotated[str, typer.Option(help="The benchmark, by its name in docs/benchmarks.md.")],
     results: Annotated[Path, typer.Option("--published", help="The published results.")] = Path(
         "config/published.yaml"
     ),
-    model: Annotated[list[str], typer.Option(help="Networks of ours to show; all if left out.")] = (),
+    model: Annotated[list[str], typer.Option(help="Networks to show on pictures; all if left out.")] = (),
     note: Annotated[str, typer.Option(help="A sentence of yours below the table.")] = "",
 ) -> None:
     """Tabulate published results on a benchmark beside ours, if ours was run, by protocol and with marks.

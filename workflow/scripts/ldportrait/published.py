@@ -1,7 +1,8 @@
 """Published results and ours in one table, with what one must know to compare them.
 
-Rows are put together by the protocol and region that they were measured by, and only such rows are to be compared. A
-row of ours is there if the score tables hold it.
+Rows are put together by the protocol and region that they were measured by, and only such rows are to be compared,
+with an eye on what each method was given. A row of ours is there if the score tables hold it: of pictures one for each
+network, of clips one for each way of matting video.
 """
 
 import math
@@ -12,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from ldportrait import benchmarks, scores, tables
+from ldportrait import benchmarks, models, scores, tables, tables_video
 
 # What the columns print, and the factor from the value of the definition (sums in thousands, means as they are).
 COLUMNS = {
@@ -35,16 +36,22 @@ UNITS = {
 }
 REGIONS = ("whole", "unknown", "detail", "unstated")
 SOURCES = {"R": "read in the paper or its repository", "S": "second-hand"}
-REQUIRED = ("benchmark", "protocol", "region", "paper", "source", "metrics", "methods")
+# What a method gets besides the picture or the frames: a trimap or a mask of each frame, or a mask of the first alone.
+GIVEN = ("nothing", "trimap", "mask", "box", "first mask", "clean background", "unstated")
+REQUIRED = ("benchmark", "protocol", "region", "given", "paper", "source", "metrics", "methods")
 OPTIONAL = ("table", "removed", "contaminated", "note")
 CONTAMINATED, PARTIAL, INCOMPARABLE, SECOND_HAND = "†‡§¶"
 LEGEND = {
     CONTAMINATED: "trained on pictures of this benchmark",
-    PARTIAL: "not on all of its items",
+    PARTIAL: "not on all of its {what}",
     INCOMPARABLE: "no row of the other side has this protocol and region, so that it is not to be compared with it",
     SECOND_HAND: "number known second-hand, not read where it stands",
 }
 OURS = "ours"
+FRAMES = (
+    ", of each the mean over its frames (averaging over clips first, as RVM's sheets do, is the same for clips of one "
+    "length)"
+)
 
 
 @dataclass(frozen=True)
@@ -94,11 +101,15 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Row:
-    """A method's errors on a benchmark by one protocol in one region; `paper` is None for ours."""
+    """A method's errors on a benchmark by one protocol in one region; `paper` is None for ours.
+
+    `items` are pictures or clips; `seeds` is 0 for clips, which are matted by one model of each kind.
+    """
 
     benchmark: str
     protocol: str
     region: str
+    given: str
     method: str
     values: Mapping[str, Estimate]
     paper: Paper | None = None
@@ -147,11 +158,10 @@ def read(path: Path) -> Published:
     ]
     seen = set()
     for row in rows:
-        key = (row.benchmark, row.protocol, row.region, row.method, row.paper)
+        key = (row.benchmark, row.protocol, row.region, row.given, row.method, row.paper)
         if key in seen:
-            raise ValueError(
-                f"{path}: {row.method} on {row.benchmark} by {row.protocol}, {row.region}, is there twice."
-            )
+            where = f"{row.benchmark} by {row.protocol}, {row.region}, given {row.given}"
+            raise ValueError(f"{path}: {row.method} on {where}, is there twice.")
         seen.add(key)
     return Published(protocols, content["contamination"], tuple(rows))
 
@@ -198,6 +208,7 @@ def _rows(entry: object, protocols: Mapping, papers: Mapping, where: str) -> Ite
     _one_of(entry["benchmark"], benchmarks.NAMES, "benchmark", where)
     _one_of(entry["protocol"], tuple(protocols), "protocol", where)
     _one_of(entry["region"], REGIONS, "region", where)
+    _one_of(entry["given"], GIVEN, "hint", where)
     _one_of(entry["paper"], tuple(papers), "paper", where)
     _one_of(entry["source"], tuple(SOURCES), "source", where)
     protocol, metrics, removed = protocols[entry["protocol"]], entry["metrics"], entry.get("removed", 0)
@@ -207,7 +218,7 @@ def _rows(entry: object, protocols: Mapping, papers: Mapping, where: str) -> Ite
         raise ValueError(f"{where}: removed must be a number of items, not {removed!r}.")
     for metric in metrics:
         _one_of(metric, tuple(protocol.units), f"metric of the protocol {entry['protocol']} called", where)
-    common = {key: entry[key] for key in ("benchmark", "protocol", "region", "source")}
+    common = {key: entry[key] for key in ("benchmark", "protocol", "region", "given", "source")}
     common |= {key: str(entry[key]) for key in ("table", "contaminated", "note") if key in entry}
     for method, values in entry["methods"].items():
         if not isinstance(values, list) or len(values) != len(metrics):
@@ -222,36 +233,54 @@ def _rows(entry: object, protocols: Mapping, papers: Mapping, where: str) -> Ite
         yield Row(**common, method=str(method), values=found, paper=papers[entry["paper"]], removed=removed)
 
 
-def read_ours(folder: Path, benchmark: str, protocols: Mapping[str, Protocol], models: Sequence[str] = ()) -> list[Row]:
-    """Read our rows on a benchmark from the score tables in `folder`/benchmark; there may be none.
+def read_ours(
+    folder: Path, benchmark: str, protocols: Mapping[str, Protocol], networks: Sequence[str] = ()
+) -> list[Row]:
+    """Read our rows on a benchmark from its score tables in `folder`; there may be none.
+
+    Those of pictures are in `folder`/benchmark, those of clips in `folder`/video/benchmark. `networks` are those to
+    show, all if there are none; of clips every method is shown.
 
     Raises FileNotFoundError without the folder, ValueError, naming the file, for a table of something else or with a
     protocol that `protocols` does not describe, and for a value that is there twice.
     """
     if not Path(folder).is_dir():
         raise FileNotFoundError(f"There is no folder of scores at {folder}.")
+    video = benchmarks.get(benchmark).KIND == "video"
     found = []
-    for path in sorted(Path(folder, benchmark).rglob("*.parquet")):
-        table = scores.read(path, protocol=None)
+    for path in sorted(Path(folder, "video" if video else "", benchmark).rglob("*.parquet")):
+        table = _read_clips(path) if video else scores.read(path, protocol=None)
         table = table[table.benchmark == benchmark]
         for protocol in table.protocol.unique():
             _one_of(protocol, tuple(protocols), "protocol", str(path))
-        found.append(table[table.model.isin(models)] if models else table)
+        found.append(table[table.model.isin(networks)] if networks and not video else table)
     if not found:
         return []
     table = pd.concat(found, ignore_index=True)
     table = table[table.region.isin(REGIONS) & table.metric.isin(list(COLUMNS))]
-    keys = ["model", "variant", "fraction", "protocol", "region"]
-    return [
-        _our_row(dict(zip(keys, values, strict=True)), group, benchmark, protocols[values[3]])
-        for values, group in table.groupby(keys, sort=False)
-    ]
+    keys = ["method"] * video + ["model", "variant", "fraction", "protocol", "region"]
+    groups = [(dict(zip(keys, values, strict=True)), group) for values, group in table.groupby(keys, sort=False)]
+    if video:
+        order = scores.in_method_order(table.method)
+        groups.sort(key=lambda group: order.index(group[0]["method"]))
+    return [_our_row(names, group, benchmark, protocols[names["protocol"]]) for names, group in groups]
+
+
+def _read_clips(path: Path) -> pd.DataFrame:
+    """Read a score table of clips with all its protocols, each clip's value being the mean over its frames."""
+    table = scores.read_video([path], protocol=None)
+    keys = [name for name in scores.VIDEO_TYPES if name not in ("frame", "value")]
+    twice = table[table.duplicated([*keys, "frame"])]
+    if len(twice):
+        row = twice.iloc[0]
+        raise ValueError(f"{path} holds {row.metric} of {row['item']}, frame {row.frame}, more than once.")
+    return table.groupby(keys, sort=False, as_index=False)["value"].mean()
 
 
 def _our_row(names: Mapping[str, object], group: pd.DataFrame, benchmark: str, protocol: Protocol) -> Row:
-    """Average one model's scores over seeds and items; an item that a seed lacks, or that has no value, is left out."""
-    share = "" if names["fraction"] == 100 else f", {names['fraction']} %"
-    method = f"{names['model']}, {names['variant']}{share}"
+    """Average a method's scores over seeds and items; an item that a seed lacks, or that has no value, is left out."""
+    video = "method" in names
+    method, given = _of_clips(names) if video else _of_pictures(names)
     values, items, seeds = {}, [], []
     for metric, rows in group.groupby("metric", sort=False):
         if rows.duplicated(["seed", "item"]).any():
@@ -265,8 +294,21 @@ def _our_row(names: Mapping[str, object], group: pd.DataFrame, benchmark: str, p
         values[metric] = Estimate(found.mean, found.low, found.high)
         items.append(found.items)
         seeds.append(found.seeds)
-    fewest = {"items": min(items, default=0), "seeds": min(seeds, default=0)}  # a gap in one metric is a gap
-    return Row(benchmark, names["protocol"], names["region"], method, values, source=OURS, **fewest)
+    fewest = {"items": min(items, default=0), "seeds": 0 if video else min(seeds, default=0)}  # a gap in one is a gap
+    return Row(benchmark, names["protocol"], names["region"], given, method, values, source=OURS, **fewest)
+
+
+def _of_pictures(names: Mapping[str, object]) -> tuple[str, str]:
+    """What a network's row is called, and what the network was given."""
+    share = "" if names["fraction"] == 100 else f", {names['fraction']} %"
+    given = "trimap" if models.get(names["model"]).needs_trimap else "nothing"
+    return f"{names['model']}, {names['variant']}{share}", given
+
+
+def _of_clips(names: Mapping[str, object]) -> tuple[str, str]:
+    """What a way of matting video is called, and what it was given: all but the bound make their own trimaps."""
+    method, model = names["method"], names["model"]
+    return f"{method}, {model}" if model else method, "trimap" if method == tables_video.BOUND else "nothing"
 
 
 def tabulate(
@@ -288,6 +330,7 @@ def tabulate(
     lines = [
         [
             f"{row.method} {mark}".strip(),
+            row.given,
             row.paper.short if row.paper else OURS,
             row.protocol,
             row.region,
@@ -296,9 +339,9 @@ def tabulate(
         for row, mark in zip(rows, marks, strict=True)
     ]
     starts = {place for place in range(1, len(rows)) if _group(rows[place]) != _group(rows[place - 1])}
-    heads = ["method", "from", "protocol", "region", *(COLUMNS[name].title for name in metrics)]
+    heads = ["method", "given", "from", "protocol", "region", *(COLUMNS[name].title for name in metrics)]
     words = _note(published, rows, marks, benchmark, note)
-    return pd.DataFrame(numbers), tables.Table(heads, lines, 4, rules=frozenset(starts), note=words)
+    return pd.DataFrame(numbers), tables.Table(heads, lines, 5, rules=frozenset(starts), note=words)
 
 
 def _group(row: Row) -> tuple[str, str]:
@@ -330,7 +373,7 @@ def _numbers(row: Row, marks: str) -> Iterator[dict[str, object]]:
     for metric in COLUMNS:
         if metric in row.values:
             found = row.values[metric]
-            named = {"benchmark": row.benchmark, "method": row.method, "protocol": row.protocol, "region": row.region}
+            named = {key: getattr(row, key) for key in ("benchmark", "method", "given", "protocol", "region")}
             named |= {"metric": metric, "unit": COLUMNS[metric].unit, "value": found.value}
             named |= {"low": found.low, "high": found.high, "items": row.items or "", "seeds": row.seeds or ""}
             yield named | {"marks": marks} | about
@@ -338,20 +381,27 @@ def _numbers(row: Row, marks: str) -> Iterator[dict[str, object]]:
 
 def _note(published: Published, rows: Sequence[Row], marks: Sequence[str], benchmark: str, note: str) -> str:
     """The small print: what compares, the marks that occur, the protocols, and what is known of single rows."""
-    title = benchmarks.get(benchmark).TITLE
+    module = benchmarks.get(benchmark)
+    video = module.KIND == "video"
+    what = "clips" if video else "items"
     ours = [row for row in rows if not row.paper]
-    sentences = [f"{title}. Only rows of one protocol and region are to be compared."]
+    sentences = [f"{module.TITLE}. Only rows of one protocol and region are to be compared."]
     if ours:
         items, seeds = max(row.items for row in ours), max(row.seeds for row in ours)
-        sentences.append(f"Ours: mean ± half the {scores.spread(items, seeds, 'items')}.")
+        sentences.append(f"Ours: mean ± half the {scores.spread(items, seeds, what)}{FRAMES if video else ''}.")
     else:
         sentences.append("None of ours was run on it.")
-    sentences += [f"{mark} {words}." for mark, words in LEGEND.items() if any(mark in given for given in marks)]
-    count = benchmarks.get(benchmark).COUNTS.get("test")
+    if video and ours:
+        used = scores.in_method_order({row.method.partition(",")[0] for row in ours})
+        sentences.append(
+            "; ".join(f"{name}: {tables_video.WORDS.get(name, 'a method of yours')}" for name in used) + "."
+        )
+    sentences += [f"{mark} {words.format(what=what)}." for mark, words in LEGEND.items() if mark in "".join(marks)]
+    count = module.COUNTS.get("test")
     for row in rows:
         of = f"{row.method} ({row.paper.short if row.paper else OURS})"
-        sentences += [f"{of}: {row.removed} of {count} items left out by the authors."] if row.removed else []
-        sentences += [f"{of}: {row.items} of {count} items."] if row in ours and not _complete(row) else []
+        sentences += [f"{of}: {row.removed} of {count} {what} left out by the authors."] if row.removed else []
+        sentences += [f"{of}: {row.items} of {count} {what}."] if row in ours and not _complete(row) else []
         sentences += [f"{of}: {row.contaminated}."] if row.contaminated else []
         sentences += [f"{of}: {row.note}."] if row.note else []
     sentences += published.contamination.get(benchmark, [])

@@ -333,10 +333,10 @@ VIDEO_METRICS = {
 METHODS = ("frames", "frames-smoothed", "mask", "unsmoothed", "ours", "truth")  # in the order of all figures and tables
 
 
-def read_video(paths: Iterable[Path]) -> pd.DataFrame:
-    """Read score tables of clips as one, by the definitions. ValueError names the file and a column that it lacks."""
+def read_video(paths: Iterable[Path], protocol: str | None = DEFINITION) -> pd.DataFrame:
+    """Read score tables of clips as one, a protocol's rows, None for all. ValueError names file and missing column."""
     table = pd.concat([_read(path, VIDEO_TYPES, "score table of clips") for path in paths], ignore_index=True)
-    return table[table.protocol == DEFINITION].reset_index(drop=True)
+    return table if protocol is None else table[table.protocol == protocol].reset_index(drop=True)
 
 
 def by_clip(table: pd.DataFrame, benchmark: str, metric: str) -> pd.DataFrame:

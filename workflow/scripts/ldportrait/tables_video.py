@@ -13,7 +13,7 @@ WORDS = {
     "frames-smoothed": "that, smoothed over time as ours",
     "mask": "the segmentation's mask itself",
     "unsmoothed": "segmentation, trimap and the trimap-based model",
-    "ours": "unsmoothed, smoothed over time within the unknown region",
+    "ours": "segmentation, trimap, the trimap-based model and smoothing over time within the unknown region",
     "truth": "ours with trimaps of the true alpha, no rival but an upper bound",
 }
 

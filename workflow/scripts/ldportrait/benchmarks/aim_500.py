@@ -22,7 +22,7 @@ COUNTS = {"test": 500}
 PROTOCOL = "p3m"
 NOTES = (
     "Only 100 of the 500 pictures are portraits (aim-500-portrait); 200 are animals and 34 are transparent things.",
-    "BiRefNet's matting weights were trained on it: check before you compare.",
+    "BiRefNet's matting weights and SAM2Matting were trained on it: check before you compare.",
     "Numbers with a trimap (MEMatte) and without one (AimNet, SDMatte) are in circulation under one name.",
 )
 LAYOUT = {

@@ -14,7 +14,7 @@ COUNTS = {"test": 100}
 PROTOCOL = "p3m"
 NOTES = (
     "AIM's tables list SAD alone for this part, in the column Human.",
-    "Trained on by whoever trained on AIM-500 (BiRefNet's matting weights).",
+    "Trained on by whoever trained on AIM-500 (BiRefNet's matting weights, SAM2Matting).",
 )
 CATEGORIES = "aim_category_type.json"
 

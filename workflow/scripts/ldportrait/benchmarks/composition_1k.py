@@ -1,9 +1,12 @@
 """Composition-1k, the test of the Deep Image Matting data set: 50 foregrounds before 20 VOC backgrounds each.
 
-    merged/, alpha_copy/, trimaps/                           1000 each; below Test_set/ or Combined_Dataset/Test_set/
+    merged/, alpha_copy/, trimaps/                           1000 each, {fg}_{0..19}; in Test_set/ or in
+                                                             Test_set/Adobe-licensed images/, each by itself
     Training_set/{Adobe-licensed images,Other}/{fg,alpha}     431 foregrounds in both; or in Training_set/{fg,alpha}
 
-merged/ and alpha_copy/ are made by the Composition_code.py that comes with the data, as in MGM's configuration.
+trimaps/ is distributed, in Test_set/Adobe-licensed images/. merged/ is made by the Composition_code.py that comes with
+the data, and alpha_copy/, each matte once for each of its composites, by GCA-Matting's copy_testing_alpha.sh (its
+README and MGM's configuration). Combined_Dataset/ may be above all of it.
 """
 
 from collections.abc import Mapping
@@ -14,7 +17,7 @@ from ldportrait.benchmarks import pairs
 TITLE = "Composition-1k"
 KIND = "image"
 LICENCE = "Adobe's licence agreement, non-commercial, no passing on"
-SOURCE = "On request from Brian Price at Adobe (sites.google.com/view/deepimagematting); then its Composition_code.py."
+SOURCE = "On request from Brian Price at Adobe (sites.google.com/view/deepimagematting); then two scripts."
 COUNTS = {"test": 1000, "train": 431}
 PROTOCOL = "composition-1k"
 NOTES = (
@@ -23,7 +26,11 @@ NOTES = (
     "Conn of GCA's and MGM's Python code takes the background for a component where it is the largest.",
     "RVM's AIM test is 11 of the human test foregrounds, with motion added: another set.",
 )
-HOMES = ("", "Test_set/", "Combined_Dataset/Test_set/")
+HOMES = tuple(
+    f"{home}{part}"
+    for home in ("", "Test_set/", "Combined_Dataset/Test_set/")
+    for part in ("", "Adobe-licensed images/")
+)
 TRAINING = ("Training_set/", "Combined_Dataset/Training_set/")
 
 

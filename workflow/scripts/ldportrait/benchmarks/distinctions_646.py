@@ -5,7 +5,8 @@
     Test/Trimap                 if you made trimaps
 
 As distributed Test/ has 50 foregrounds in FG and GT and no composites: the script pairs them with VOC 2012, by the list
-bg_test.txt beside it. (yuhaoliu7456/CVPR2020-HAttMatting, utils.)
+bg_test.txt beside it. It reads Test_ori/{Fg_images,Alpha_matte}: move the distributed FG and GT there first, or
+Test/GT will have the 50 mattes besides the 1000. (yuhaoliu7456/CVPR2020-HAttMatting, utils.)
 """
 
 from collections.abc import Mapping

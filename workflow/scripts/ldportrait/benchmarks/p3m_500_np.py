@@ -20,9 +20,9 @@ NOTES = (
 LAYOUT = {
     "test": (
         pairs.Folders(
-            image=("validation/P3M-500-NP/original_image",),
-            alpha=("validation/P3M-500-NP/mask",),
-            trimap=("validation/P3M-500-NP/trimap",),
+            image=("validation/P3M-500-NP/original_image", "P3M-500-NP/original_image"),
+            alpha=("validation/P3M-500-NP/mask", "P3M-500-NP/mask"),
+            trimap=("validation/P3M-500-NP/trimap", "P3M-500-NP/trimap"),
         ),
     ),
     "train": (p3m_500_p.TRAIN,),
@@ -32,5 +32,5 @@ load = pairs.load
 
 
 def items(root: Path, split: str = "test", counts: Mapping[str, int] = COUNTS) -> list[pairs.Sample]:
-    """List the samples of a split; `root` has train/ and validation/. The training split has no trimaps."""
+    """List a split's samples, those to train on without trimaps; `root` has train/ and validation/, or test sets."""
     return pairs.items(root, LAYOUT, split, TITLE, counts)

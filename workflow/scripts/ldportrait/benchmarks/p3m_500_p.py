@@ -4,7 +4,9 @@
     validation/P3M-500-P/{blurred_image,mask,trimap}          500
     validation/P3M-500-NP/{original_image,mask,trimap}        500
 
-Pictures are JPEG, mattes and trimaps PNG, all with equal stems. (JizhiziLi/P3M, core/README.md and core/config.py.)
+The test sets may also lie in the root, as a part of the authors' code has them; what else is in their folders
+(facemask/) is not read. Pictures are JPEG, mattes and trimaps PNG, all with equal stems. (JizhiziLi/P3M, core/README.md
+and core/config.py.)
 """
 
 from collections.abc import Mapping
@@ -29,9 +31,9 @@ TRAIN = pairs.Folders(image=("train/blurred_image",), alpha=("train/mask",))
 LAYOUT = {
     "test": (
         pairs.Folders(
-            image=("validation/P3M-500-P/blurred_image",),
-            alpha=("validation/P3M-500-P/mask",),
-            trimap=("validation/P3M-500-P/trimap",),
+            image=("validation/P3M-500-P/blurred_image", "P3M-500-P/blurred_image"),
+            alpha=("validation/P3M-500-P/mask", "P3M-500-P/mask"),
+            trimap=("validation/P3M-500-P/trimap", "P3M-500-P/trimap"),
         ),
     ),
     "train": (TRAIN,),
@@ -41,5 +43,5 @@ load = pairs.load
 
 
 def items(root: Path, split: str = "test", counts: Mapping[str, int] = COUNTS) -> list[pairs.Sample]:
-    """List the samples of a split; `root` has train/ and validation/. The training split has no trimaps."""
+    """List a split's samples, those to train on without trimaps; `root` has train/ and validation/, or test sets."""
     return pairs.items(root, LAYOUT, split, TITLE, counts)

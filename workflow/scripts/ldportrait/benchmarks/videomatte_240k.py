@@ -2,8 +2,8 @@
 
     videomatte_512x288/{videomatte_static,videomatte_motion}/{clip}/{com,pha,fgr}/{frame}.png
 
-5 foregrounds before 5 still and 5 moving backgrounds, 25 clips of 100 frames in each folder. `com` is the composite,
-`pha` the matte. (PeterL1n/RobustVideoMatting, documentation/training.md and evaluation/.)
+5 foregrounds before 5 still and 5 moving backgrounds each, as its paper says: 25 clips of 100 frames in each folder.
+`com` is the composite, `pha` the matte. (PeterL1n/RobustVideoMatting, documentation/training.md and evaluation/.)
 """
 
 from collections.abc import Mapping

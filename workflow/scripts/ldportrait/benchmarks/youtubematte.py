@@ -18,7 +18,7 @@ SOURCE = "github.com/pq-yang/MatAnyone: YouTubeMatte.zip, linked in its README."
 COUNTS = {"test": 64}
 PROTOCOL = "rvm"
 NOTES = (
-    "The README counts 32 foregrounds; that each is in both folders is inferred from the authors' scripts.",
+    "The README counts 32 foregrounds; that each is in both folders is inferred: their scripts take one mask for both.",
     "MatAnyone and other target-assigned methods get a mask of the first frame; RVM and MODNet get nothing.",
     "MatAnyone is run with other parameters at each resolution.",
 )
