@@ -26,7 +26,7 @@ import yaml  # noqa: E402
 from PIL import Image  # noqa: E402
 from torch.utils.data import default_collate  # noqa: E402
 
-from ldportrait import augment, images, shards, training  # noqa: E402
+from ldportrait import augment, images, shards, training_data  # noqa: E402
 from train_matting import picked, read_backgrounds  # noqa: E402
 
 BANK = ROOT / "resources" / "bank"
@@ -34,7 +34,7 @@ PICTURES, SIZE, CROP, BATCH = 12, 1024, 512, 8
 BAR = 25  # composites a second
 
 
-def write_shard(folder: Path) -> training.Shard:
+def write_shard(folder: Path) -> training_data.Shard:
     """A shard of the bank's train portraits, enlarged."""
     table = shards.read_table(BANK / "bank.parquet")
     paths = table[(table.kind == "portrait") & (table.split == "train")].path
@@ -44,7 +44,7 @@ def write_shard(folder: Path) -> training.Shard:
             ids.append(f"bench-{number:09d}")
             picture = cv2.resize(images.read_rgba(BANK / path), (SIZE, SIZE), interpolation=cv2.INTER_LINEAR)
             shards.add_member(archive, f"{ids[-1]}.rgba.webp", shards.encode(picture))
-    return training.Shard(tar, tuple(ids), 4 * SIZE**2)
+    return training_data.Shard(tar, tuple(ids), 4 * SIZE**2)
 
 
 def milliseconds(work: Callable, items: Sequence, repetitions: int = 3) -> float:
@@ -70,12 +70,12 @@ def recipe() -> augment.Params:
     return picked(augment.Params, vars(augment.Params()) | own)
 
 
-def report(name: str, shard: training.Shard, grounds: list[np.ndarray], params: augment.Params) -> None:
+def report(name: str, shard: training_data.Shard, grounds: list[np.ndarray], params: augment.Params) -> None:
     """Time each part of making a composite, and the whole."""
-    files = [content for _, content in training.read(shard)]
-    held = [training.decode(content, "") for content in files]
-    reading = milliseconds(lambda shard: list(training.read(shard)), [shard]) / PICTURES
-    decoding = milliseconds(lambda content: training.decode(content, ""), files)
+    files = [content for _, content in training_data.read(shard)]
+    held = [training_data.decode(content, "") for content in files]
+    reading = milliseconds(lambda shard: list(training_data.read(shard)), [shard]) / PICTURES
+    decoding = milliseconds(lambda content: training_data.decode(content, ""), files)
     mapping = milliseconds(lambda rgba: augment.places(rgba[..., 3]), held)
     maps = [augment.places(rgba[..., 3]) for rgba in held]
 
@@ -86,7 +86,7 @@ def report(name: str, shard: training.Shard, grounds: list[np.ndarray], params: 
 
     augmenting = milliseconds(composite, range(2 * PICTURES))
     seconds = params.two_foregrounds * (decoding + mapping)  # a second portrait that is decoded for this one alone
-    stream = training.Composites([shard], grounds, params, 0, cache=1e4)
+    stream = training_data.Composites([shard], grounds, params, 0, cache=1e4)
     batch = [stream.bytes(index) for index in range(BATCH)]
     collating = milliseconds(default_collate, [batch]) / BATCH
     whole = reading + decoding + mapping + seconds + augmenting + collating
@@ -114,13 +114,13 @@ def main() -> None:
         shard = write_shard(Path(folder))
         report("defaults", shard, grounds, augment.Params(crop=CROP))
         report("vitmatte recipe", shard, grounds, recipe())
-        files = [content for _, content in training.read(shard)]
+        files = [content for _, content in training_data.read(shard)]
         ours, theirs = (
-            milliseconds(lambda content: training.decode(content, ""), files),
+            milliseconds(lambda content: training_data.decode(content, ""), files),
             milliseconds(with_pillow, files),
         )
         print(f"decoding by Pillow: {theirs:.1f} ms, {theirs / ours:.2f} x ours")
-        stream = training.Composites([shard], grounds, augment.Params(crop=CROP), 0, cache=1e4)
+        stream = training_data.Composites([shard], grounds, augment.Params(crop=CROP), 0, cache=1e4)
         bytes, floats = ([make(index) for index in range(BATCH)] for make in (stream.bytes, stream.__getitem__))
         moved, four = (milliseconds(default_collate, [batch]) / BATCH for batch in (bytes, floats))
         print(f"collation of floats: {four:.2f} ms, {four / moved:.1f} x that of bytes")

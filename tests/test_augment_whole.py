@@ -1,10 +1,13 @@
 """Composites of whole portraits: right by the compositing equation, the same at any size, and colours by hand."""
 
 import colorsys
+import io
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 from test_augment import grounds, portrait
 
 from ldportrait import augment
@@ -127,3 +130,14 @@ def test_the_camera_and_colours_stay_in_range():
             assert np.isfinite(values).all()
             assert values.min() >= 0
             assert values.max() <= 1
+
+
+def test_the_cameras_compression_is_that_of_a_jpeg_file():
+    """Pillow, which writes RGB, says what a JPEG of a picture is; with red and blue exchanged it would be another."""
+    picture = stream().integers(0, 256, (24, 24, 3), dtype=np.uint8)
+    picture[..., 2] = 10  # red noise is kept better than blue
+    draws = iter([1, 1, 1, 1, 0])  # of what a camera does, only the last
+    found = whole.camera(picture / np.float32(255), SimpleNamespace(random=lambda: next(draws), integers=lambda *_: 40))
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, "JPEG", quality=40)
+    assert np.abs(255 * found - np.array(Image.open(buffer)).astype(int)).max() < 2

@@ -177,7 +177,8 @@ def test_a_touched_or_freshly_checked_out_file_reruns_nothing(project):
     [
         ("connectivity.py", REFINED),
         ("screening.py", {"measure_portraits", *SCREENED}),
-        ("training.py", TRAINED),
+        ("training_data.py", TRAINED),
+        ("checkpoints.py", TRAINED),
         ("generators/artifacts.py", set()),  # guarded by VERSION
         ("video/segmenters.py", {"segment_video", "matte_video", *CLIPS}),
         ("video/trimaps.py", {"matte_video", *CLIPS}),

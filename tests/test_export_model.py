@@ -14,10 +14,28 @@ import export_model
 from ldportrait import inference, models
 from ldportrait.models import sizes
 
+VIT = {"width": 32, "heads": 2, "depth": 3, "window": 2, "picture": 64, "convstream": [8] * 3, "fusion": [16, 8, 8, 8]}
 SMALL = {
     "small-free": {"widths": [4, 8, 8], "depth": 1, "side": 40},
     "small-trimap": {"widths": [4, 8, 8]},
+    "vitmatte-s": VIT,
+    "modnet": {"width": 0.25, "channels": 8, "side": 64},
+    "gfm": {"widths": [8, 8, 16, 16], "depths": [1, 1, 1, 1], "side": 64},
+    "portrait": {"widths": [8, 8, 8], "blocks": [1, 0], "detail": 8, "side": 32, "fine": 64},
 }
+
+
+def lively(network, given):
+    """Random weights whose alpha tells of every layer: none is zero, and normalisation fits what it sees."""
+    for name, parameter in network.named_parameters():
+        if "attention" in name or "position" in name or parameter.abs().max() == 0:
+            torch.nn.init.normal_(parameter, std=0.5)
+    for layer in network.modules():
+        if isinstance(layer, torch.nn.BatchNorm2d):
+            layer.momentum = None
+    with torch.no_grad():
+        network.train()(given["image"], given.get("trimap"))
+    return network.eval()
 
 
 @pytest.fixture(scope="module")
@@ -26,11 +44,15 @@ def place(tmp_path_factory):
     folder = tmp_path_factory.mktemp("export")
     for name, settings in SMALL.items():
         torch.manual_seed(0)
-        network = models.get(name).build(**settings)
-        torch.nn.init.normal_(network.unet.head.weight, std=0.5)
+        network = lively(models.get(name).build(**settings), export_model.inputs({"model": name}, 2, 128, 96))
         models.save(network, folder / name, {"model": name, "settings": settings})
         export_model.main(folder / name, folder / name / "model.onnx")
     return folder
+
+
+def test_every_kind_of_network_is_exported():
+    kinds = {(network.module, network.name) for network in models.NETWORKS.values()}
+    assert {(models.get(name).module, models.get(name).name) for name in SMALL} == kinds
 
 
 @pytest.mark.parametrize("name", SMALL)
@@ -46,9 +68,10 @@ def test_onnxruntime_answers_as_torch(place, name, shape):
     session = onnxruntime.InferenceSession(place / name / "model.onnx")
     (alpha,) = session.run(["alpha"], {key: tensor.numpy() for key, tensor in given.items()})
     assert alpha.shape == tuple(expected.shape)
-    assert np.abs(alpha - expected.numpy()).max() < 1e-3
+    differs = np.abs(alpha - expected.numpy()) > 1e-3
+    assert differs.mean() <= getattr(network, "TIES", 0)
     if min(shape[1:]) > 5:
-        assert expected.std() > 0.01  # an even alpha would prove nothing
+        assert expected.std() > 0.05  # an even alpha would prove nothing
 
 
 @pytest.mark.parametrize("name", SMALL)
@@ -59,7 +82,31 @@ def test_pictures_are_matted_alike(place, name):
     network, info = models.load(place / name)
     trimap = trimap if models.get(info["model"]).needs_trimap else None
     alpha = inference.levels(inference.onnx_predictor(place / name)(picture, trimap))
-    assert np.abs(alpha.astype(int) - inference.matte(network, picture, trimap)).max() <= 1
+    differs = np.abs(alpha.astype(int) - inference.matte(network, picture, trimap)) > 1
+    assert differs.mean() <= getattr(network, "TIES", 0)
+
+
+def test_vitmattes_alpha_depends_on_what_is_interpolated_for_a_size(place):
+    """Or the comparison above would not see an ONNX file whose positions are those of the traced size."""
+    network, info = models.load(place / "vitmatte-s")
+    given = export_model.inputs(info, 1, 200, 131)
+    with torch.inference_mode():
+        expected = network(**given)
+        for part in ("position_embeddings", "rel_pos"):
+            other, _ = models.load(place / "vitmatte-s")
+            for name, parameter in other.named_parameters():
+                if part in name:
+                    parameter.zero_()
+            assert (other(**given) - expected).abs().max() > 0.01, part
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 3), (4, 7), (5, 2), (17, 23)])
+@pytest.mark.parametrize("count", [1, 3, 5])
+def test_pooling_by_matrices_is_adaptive_pooling(monkeypatch, size, count):
+    x = torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(2))
+    plain = torch.nn.functional.adaptive_avg_pool2d(x, count)
+    monkeypatch.setattr(torch.onnx, "is_in_onnx_export", lambda: True)
+    assert torch.allclose(sizes.pooled(x, count), plain, atol=1e-6)
 
 
 @pytest.mark.parametrize(

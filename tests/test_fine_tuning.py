@@ -58,11 +58,9 @@ def test_the_documented_configuration_is_one(tmp_path, monkeypatch):
     (tmp_path / "image").mkdir()
     (tmp_path / "alpha").mkdir()
     given["external"]["own"]["root"] = str(tmp_path)
-    assert given["train"]["initial"] == "results/demo/models/small-trimap/truth-f100-s0"  # which make run leaves there
-    given["train"]["initial"] = str(tmp_path)
-    (tmp_path / "model.json").touch()
     config = settings.complete(given, yaml.safe_load((ROOT / "config" / "schema.yaml").read_text(encoding="utf-8")))
     settings.cross_check(config)
     (training,) = settings.trainings(config)
     assert training.variant == "own"
-    assert settings.initial_model(config, training.model) == [f"{tmp_path}/model.json"]
+    assert settings.initial_model(config, training.model) == ["resources/models/trimap/model.json"]
+    assert models.read_info(ROOT / "resources" / "models" / "trimap")["model"] == training.model

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import SCRIPTS
+from conftest import ROOT, SCRIPTS
 from PIL import Image
 from test_augment import portrait
 from test_photos import SRGB, wide
@@ -302,9 +302,18 @@ def test_names_beyond_ascii(place, tmp_path):
 
 
 def test_the_shipped_model_is_missed_in_a_sentence(place, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(FileNotFoundError, match=r"resources/models/portrait.*--model"):
+    monkeypatch.setattr(matte_pictures, "DEFAULT", tmp_path / "portrait")
+    with pytest.raises(FileNotFoundError, match=r"There is no model at .*/portrait.*--model"):
         matte(place / "in" / "a.png", tmp_path / "out")
+
+
+def test_the_shipped_model_is_found_from_any_folder(place, tmp_path, monkeypatch):
+    """A user's photos are not in the repository."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(place / "in" / "a.png", "a.png")
+    matte(Path("a.png"), Path("out"), output="alpha")
+    network, _ = models.load(ROOT / "resources" / "models" / "portrait")
+    assert np.array_equal(read(tmp_path / "out" / "a.png"), inference.matte(network, photo(0)))
 
 
 # not ru_maxrss, which begins with the most that the parent, all these tests, has held

@@ -24,7 +24,7 @@ from safetensors.torch import load_file
 from test_augment import portrait
 
 import train_matting
-from ldportrait import images, models, shards, training
+from ldportrait import images, models, shards, training, training_data
 
 SMALL = {"steps": 8, "batch_size": 2, "crop": 32, "checkpoint_every": 3, "validation": 2}
 
@@ -123,14 +123,14 @@ def test_one_that_a_scheduler_stops_asks_to_be_started_again(place, tmp_path, mo
     """SIGTERM amid a step: exit status 143, a checkpoint, nothing else; the same command then goes on to the end."""
     options = {"backgrounds": place / "grounds", "ema": 0.9, "validate_every": 4, "keep": "best"}
     train(place / "truth", tmp_path / "whole", **options)
-    sample = training.Composites.bytes
+    sample = training_data.Composites.bytes
 
-    def signalled(self: training.Composites, index: int) -> dict[str, torch.Tensor]:
+    def signalled(self: training_data.Composites, index: int) -> dict[str, torch.Tensor]:
         if index == 9:  # of the fifth step
             os.kill(os.getpid(), signal.SIGTERM)
         return sample(self, index)
 
-    monkeypatch.setattr(training.Composites, "bytes", signalled)
+    monkeypatch.setattr(training_data.Composites, "bytes", signalled)
     with pytest.raises(typer.Exit) as stop:
         train(place / "truth", tmp_path / "model", **options)
     monkeypatch.undo()
@@ -178,14 +178,14 @@ def test_a_damaged_checkpoint_is_thrown_away(place, capsys):
 
 
 def test_another_cache_is_another_order_of_samples(place, tmp_path, monkeypatch, capsys):
-    sample = training.Composites.bytes
+    sample = training_data.Composites.bytes
 
-    def signalled(self: training.Composites, index: int) -> dict[str, torch.Tensor]:
+    def signalled(self: training_data.Composites, index: int) -> dict[str, torch.Tensor]:
         if index == 9:
             os.kill(os.getpid(), signal.SIGTERM)
         return sample(self, index)
 
-    monkeypatch.setattr(training.Composites, "bytes", signalled)
+    monkeypatch.setattr(training_data.Composites, "bytes", signalled)
     with pytest.raises(typer.Exit):
         train(place / "truth", tmp_path / "model", backgrounds=place / "grounds", cache=1000)
     monkeypatch.undo()
@@ -195,10 +195,10 @@ def test_another_cache_is_another_order_of_samples(place, tmp_path, monkeypatch,
 
 def test_a_checkpoint_of_another_run_is_not_used(tmp_path):
     torch.save({"digest": "another", "global_step": 5}, tmp_path / "last.ckpt")
-    assert training.Checkpoints(tmp_path, "this one", 1).found() == 0
+    assert training.Keeper(tmp_path, "this one", 1).found() == 0
     assert not (tmp_path / "last.ckpt").exists()
     torch.save({"digest": "this one", "global_step": 5}, tmp_path / "last.ckpt")
-    assert training.Checkpoints(tmp_path, "this one", 1).found() == 5
+    assert training.Keeper(tmp_path, "this one", 1).found() == 5
 
 
 def test_parts_are_nested(place):

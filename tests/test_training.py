@@ -24,13 +24,16 @@ from test_augment import grounds, portrait
 from torch import nn
 from torch.utils.data import DataLoader
 
-from ldportrait import augment, models, shards, training
+from ldportrait import augment, checkpoints, models, shards, training, training_data, training_module
 from ldportrait.models import losses as terms
+from ldportrait.recipes import Plan
+from ldportrait.training_data import Batches, Composites, Shard, Steps
+from ldportrait.training_module import HeldOut, Losses, Matting
 
 PARAMS = augment.Params(crop=32)
 
 
-def write_tars(folder: Path, count: int, per_tar: int, size: int = 64) -> list[training.Shard]:
+def write_tars(folder: Path, count: int, per_tar: int, size: int = 64) -> list[Shard]:
     """Tars of portraits that can be told apart by their colour."""
     folder.mkdir(parents=True, exist_ok=True)
     found = []
@@ -42,12 +45,12 @@ def write_tars(folder: Path, count: int, per_tar: int, size: int = 64) -> list[t
                 picture = portrait(size, colour=(int(id[2:]) * 7 % 256, 100, 100))
                 shards.add_member(archive, f"{id}.rgba.webp", shards.encode(picture))
                 shards.add_member(archive, f"{id}.json", b"{}")
-        found.append(training.Shard(tar, tuple(ids), 4 * size * size))
+        found.append(Shard(tar, tuple(ids), 4 * size * size))
     return found
 
 
-def composites(found: list[training.Shard], start: int = 0, cache: float = 100, seed: int = 0) -> training.Composites:
-    return training.Composites(found, grounds(), PARAMS, seed, cache, start)
+def composites(found: list[Shard], start: int = 0, cache: float = 100, seed: int = 0) -> Composites:
+    return Composites(found, grounds(), PARAMS, seed, cache, start)
 
 
 def equal(one: dict, other: dict) -> bool:
@@ -70,7 +73,7 @@ def test_an_epoch_shows_every_portrait_once_in_bounded_memory(tmp_path, cache):
     found = write_tars(tmp_path, 11, 4)
     orders = []
     for epoch in range(3):
-        plan = training.blocks(found, 0, epoch, cache)
+        plan = training_data.blocks(found, 0, epoch, cache)
         ids = [id for _, block in plan for id in block]
         assert sorted(ids) == sorted(id for shard in found for id in shard.ids)
         for members, block in plan:
@@ -84,19 +87,19 @@ def test_an_epoch_shows_every_portrait_once_in_bounded_memory(tmp_path, cache):
 
 def test_a_part_of_a_shard_is_read(tmp_path):
     (shard,) = write_tars(tmp_path, 5, 5)
-    some = training.Shard(shard.tar, shard.ids[1:3], shard.picture)
-    read = dict(training.read(some))
+    some = Shard(shard.tar, shard.ids[1:3], shard.picture)
+    read = dict(training_data.read(some))
     assert list(read) == ["x-000000001", "x-000000002"]
-    assert np.array_equal(training.decode(read["x-000000001"], "it"), portrait(64, colour=(7, 100, 100)))
+    assert np.array_equal(training_data.decode(read["x-000000001"], "it"), portrait(64, colour=(7, 100, 100)))
 
 
 def test_a_damaged_or_incomplete_shard_is_named(tmp_path):
     (shard,) = write_tars(tmp_path, 3, 3)
     with pytest.raises(ValueError, match=r"shard-0000000.tar lacks x-9"):
-        list(training.read(training.Shard(shard.tar, (*shard.ids, "x-9"), 1)))
+        list(training_data.read(Shard(shard.tar, (*shard.ids, "x-9"), 1)))
     shard.tar.write_bytes(shard.tar.read_bytes()[:3000])
     with pytest.raises(ValueError, match=r"shard-0000000.tar"):
-        list(training.read(shard))
+        list(training_data.read(shard))
 
 
 def batch(alpha: torch.Tensor, trimap: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -111,7 +114,7 @@ def test_losses_of_a_constant_error():
     alpha = torch.full((2, 1, 32, 32), 0.5)
     trimap = torch.full_like(alpha, 0.5)
     trimap[..., :8] = 1
-    parts = training.losses(alpha + 0.1, batch(alpha, trimap), training.Losses(1, 1, 1, 1))
+    parts = training_module.losses(alpha + 0.1, batch(alpha, trimap), Losses(1, 1, 1, 1))
     assert parts["unknown"].item() == pytest.approx(0.1, abs=1e-6)
     assert parts["known"].item() == pytest.approx(0.1, abs=1e-6)
     assert parts["composition"].item() == pytest.approx(0.1 * 0.7, abs=1e-6)
@@ -125,7 +128,7 @@ def test_each_region_counts_by_its_own_area():
     wrong = alpha.clone()
     wrong[..., 0, 0] = 1
     wrong[..., 9, 9] = 0.49
-    parts = training.losses(wrong, batch(alpha, trimap), training.Losses(1, 1, 0, 0))
+    parts = training_module.losses(wrong, batch(alpha, trimap), Losses(1, 1, 0, 0))
     assert parts["unknown"].item() == pytest.approx(1 / 2)
     assert parts["known"].item() == pytest.approx(0.49 / 98)
     assert set(parts) == {"unknown", "known"}
@@ -133,7 +136,7 @@ def test_each_region_counts_by_its_own_area():
 
 def test_an_empty_region_costs_nothing():
     alpha = torch.rand(1, 1, 8, 8)
-    parts = training.losses(alpha / 2, batch(alpha, torch.ones_like(alpha)), training.Losses(1, 0, 0, 1))
+    parts = training_module.losses(alpha / 2, batch(alpha, torch.ones_like(alpha)), Losses(1, 0, 0, 1))
     assert parts["unknown"] == 0
     assert parts["composition"] == 0
 
@@ -151,9 +154,9 @@ def test_a_large_network_is_trained_on_its_own_losses(tmp_path, name):
     network = models.get(name)
     losses, weights = network.losses()
     params = augment.Params(crop=64)
-    stream = training.Composites(write_tars(tmp_path, 4, 4, size=96), grounds(), params, 0, 100)
-    plan = training.Plan(steps=4, batch_size=2, learning_rate=1e-3, warm_up=0.5)
-    module = training.Matting(network.build(**LARGE[name]), weights, plan, losses)
+    stream = Composites(write_tars(tmp_path, 4, 4, size=96), grounds(), params, 0, 100)
+    plan = Plan(steps=4, batch_size=2, learning_rate=1e-3, warm_up=0.5)
+    module = Matting(network.build(**LARGE[name]), weights, plan, losses)
     training.fit(module, stream, tmp_path, {})
     row = module.rows[-1]
     assert row.keys() == {"step", "loss", "learning_rate", "skipped", *weights}
@@ -172,9 +175,9 @@ def test_a_portrait_is_decoded_as_pillow_does(tmp_path):
     for picture in (soft, opaque):
         content = shards.encode(picture)
         with Image.open(io.BytesIO(content)) as expected:
-            assert np.array_equal(training.decode(content, "it"), np.array(expected.convert("RGBA")))
+            assert np.array_equal(training_data.decode(content, "it"), np.array(expected.convert("RGBA")))
     with pytest.raises(ValueError, match="x-1 in here"):
-        training.decode(b"no picture", "x-1 in here")
+        training_data.decode(b"no picture", "x-1 in here")
 
 
 def test_bytes_become_floats_exactly(tmp_path):
@@ -183,7 +186,7 @@ def test_bytes_become_floats_exactly(tmp_path):
     assert {tensor.dtype for tensor in bytes.values()} == {torch.uint8}
     assert np.array_equal(whole["image"].numpy(), bytes["image"].numpy().astype(np.float32) / 255)
     levels = torch.tensor([0, 128, 255], dtype=torch.uint8)
-    assert training.floats({"trimap": levels})["trimap"].tolist() == [0, 0.5, 1]
+    assert training_data.floats({"trimap": levels})["trimap"].tolist() == [0, 0.5, 1]
 
 
 def test_workers_give_the_same_samples_in_the_same_order(tmp_path):
@@ -191,8 +194,8 @@ def test_workers_give_the_same_samples_in_the_same_order(tmp_path):
     found = write_tars(tmp_path, 9, 4)
     batches = []
     for workers in (0, 2):
-        stream = training.Batches(composites(found, cache=4 * 64 * 64 * 8 / 1e6))
-        loader = DataLoader(stream, batch_size=3, sampler=training.Steps(6, 30), num_workers=workers)
+        stream = Batches(composites(found, cache=4 * 64 * 64 * 8 / 1e6))
+        loader = DataLoader(stream, batch_size=3, sampler=Steps(6, 30), num_workers=workers)
         batches.append(list(loader))
     assert len(batches[0]) == 8
     assert all(equal(one, other) for one, other in zip(*batches, strict=True))
@@ -200,14 +203,14 @@ def test_workers_give_the_same_samples_in_the_same_order(tmp_path):
 
 def test_a_sample_decodes_what_it_shows_alone(tmp_path, monkeypatch):
     decoded = []
-    decode = training.decode
-    monkeypatch.setattr(training, "decode", lambda content, name: decoded.append(name) or decode(content, name))
+    decode = training_data.decode
+    monkeypatch.setattr(training_data, "decode", lambda content, name: decoded.append(name) or decode(content, name))
     found = write_tars(tmp_path, 8, 8)
     params = replace(PARAMS, two_foregrounds=0)
-    stream = training.Composites(found, grounds(), params, 0, 100)
+    stream = Composites(found, grounds(), params, 0, 100)
     for index in (0, 1, 8, 9, 0):
         stream[index]
-    order = [training.blocks(found, 0, epoch, 100)[0][1] for epoch in (0, 1)]
+    order = [training_data.blocks(found, 0, epoch, 100)[0][1] for epoch in (0, 1)]
     shown = {*order[0][:2], *order[1][:2]}
     assert sorted(name.split()[0] for name in decoded) == sorted(shown)
 
@@ -237,7 +240,7 @@ class Tiny(nn.Module):
         return alpha + self.zero.abs().sqrt() * 1.0 if place in self.steep else alpha + 0 * self.zero
 
 
-class Recorded(training.Composites):
+class Recorded(Composites):
     """Composites that note which of them are made, and may ask the run to stop at one."""
 
     def __init__(self, *arguments: object, stop: int | None = None) -> None:
@@ -252,7 +255,7 @@ class Recorded(training.Composites):
         return super().bytes(index)
 
 
-PLAN = training.Plan(steps=6, batch_size=2, learning_rate=0.01, checkpoint_every=4)
+PLAN = Plan(steps=6, batch_size=2, learning_rate=0.01, checkpoint_every=4)
 
 
 @pytest.fixture(scope="module")
@@ -260,22 +263,18 @@ def tars(tmp_path_factory):
     return write_tars(tmp_path_factory.mktemp("tars"), 10, 4)
 
 
-def stream_of(tars: list[training.Shard], seed: int = 0, **options: object) -> Recorded:
+def stream_of(tars: list[Shard], seed: int = 0, **options: object) -> Recorded:
     return Recorded(tars, grounds(), PARAMS, seed, 100, **options)
 
 
-def fitted(
-    tars: list[training.Shard], folder: Path, plan: training.Plan = PLAN, network: nn.Module | None = None, **options
-) -> training.Matting:
+def fitted(tars: list[Shard], folder: Path, plan: Plan = PLAN, network: nn.Module | None = None, **options) -> Matting:
     torch.manual_seed(0)
-    module = training.Matting(
-        network or Tiny(), training.Losses(1, 1, 0.5, 0), plan, inspection=folder / "skipped", seed=3
-    )
+    module = Matting(network or Tiny(), Losses(1, 1, 0.5, 0), plan, inspection=folder / "skipped", seed=3)
     training.fit(module, stream_of(tars), folder, {}, **options)
     return module
 
 
-def first_pixel(tars: list[training.Shard], step: int) -> float:
+def first_pixel(tars: list[Shard], step: int) -> float:
     """What tells the batch of a step: the first value of its first picture."""
     return stream_of(tars)[(step - 1) * PLAN.batch_size]["image"][0, 0, 0].item()
 
@@ -296,14 +295,14 @@ def test_a_run_stopped_by_a_scheduler_goes_on_and_ends_alike(tars, tmp_path, wor
     whole = fitted(tars, tmp_path / "whole", plan)
     folder, stop = tmp_path / "stopped", 2 * 2 * 2 + 1
     torch.manual_seed(0)
-    module = training.Matting(Tiny(), training.Losses(1, 1, 0.5, 0), plan, seed=3)
+    module = Matting(Tiny(), Losses(1, 1, 0.5, 0), plan, seed=3)
     before = signal.getsignal(signal.SIGTERM)
     assert not training.fit(module, stream_of(tars, stop=stop), folder, {})
     assert signal.getsignal(signal.SIGTERM) == before
     assert len(module.rows) == 3
     assert torch.load(folder / "last.ckpt", weights_only=True)["global_step"] == 3
     torch.manual_seed(1)
-    again = training.Matting(Tiny(), training.Losses(1, 1, 0.5, 0), plan, seed=3)
+    again = Matting(Tiny(), Losses(1, 1, 0.5, 0), plan, seed=3)
     stream = stream_of(tars)
     assert training.fit(again, stream, folder, {}, workers)
     if not workers:
@@ -315,9 +314,9 @@ def test_a_run_stopped_by_a_scheduler_goes_on_and_ends_alike(tars, tmp_path, wor
 @pytest.mark.usefixtures("one_thread")
 def test_the_average_is_that_of_the_weights(tars, tmp_path, monkeypatch):
     seen = []
-    step = training.Matting.optimizer_step
+    step = Matting.optimizer_step
     monkeypatch.setattr(
-        training.Matting,
+        Matting,
         "optimizer_step",
         lambda self, *arguments: (step(self, *arguments), seen.append(self.network.head.weight.detach().clone())),
     )
@@ -332,9 +331,9 @@ def test_the_average_is_that_of_the_weights(tars, tmp_path, monkeypatch):
 @pytest.mark.usefixtures("one_thread")
 def test_a_batch_without_a_finite_loss_changes_nothing_and_is_kept(tars, tmp_path, monkeypatch):
     states = []
-    step = training.Matting.optimizer_step
+    step = Matting.optimizer_step
     monkeypatch.setattr(
-        training.Matting,
+        Matting,
         "optimizer_step",
         lambda self, *arguments: (step(self, *arguments), states.append(weights_of(self.network))),
     )
@@ -355,7 +354,7 @@ def test_a_batch_without_a_finite_loss_changes_nothing_and_is_kept(tars, tmp_pat
 def test_batches_that_an_earlier_run_kept_are_removed(tars, tmp_path):
     fitted(tars, tmp_path, network=Tiny(broken=(first_pixel(tars, 3),)))
     assert list((tmp_path / "skipped").iterdir())
-    training.clear(tmp_path)
+    checkpoints.clear(tmp_path)
     assert fitted(tars, tmp_path).skipped == 0
     assert not (tmp_path / "skipped").exists()
 
@@ -374,7 +373,7 @@ def test_losses_are_computed_in_full_precision(tars, tmp_path):
 
     network = Tiny()
     network.predict_all = lambda image, trimap: {"alpha": network(image, trimap)}
-    module = training.Matting(network, {"penalty": 1}, replace(PLAN, precision="bf16-mixed"), own, seed=3)
+    module = Matting(network, {"penalty": 1}, replace(PLAN, precision="bf16-mixed"), own, seed=3)
     training.fit(module, stream_of(tars), tmp_path, {})
     assert len(found) == PLAN.steps
     for penalty, exact in found:
@@ -414,7 +413,7 @@ def test_accumulated_batches_are_as_one(tars, tmp_path):
         torch.manual_seed(0)
         plan = replace(PLAN, batch_size=batch_size, accumulate=accumulate, optimiser="sgd", momentum=0)
         loss = lambda parts, batch: {"mse": (parts["alpha"] - batch["alpha"]).square().mean()}  # noqa: E731
-        module = training.Matting(Plain(), {"mse": 1.0}, plan, loss)
+        module = Matting(Plain(), {"mse": 1.0}, plan, loss)
         stream = stream_of(tars)
         training.fit(module, stream, tmp_path / str(accumulate), {})
         assert stream.seen[:24] == list(range(24))
@@ -438,11 +437,11 @@ def test_the_gradient_is_clipped(tars, tmp_path):
 
 @pytest.mark.usefixtures("one_thread")
 def test_validation_on_the_way_keeps_the_best(tars, tmp_path, monkeypatch):
-    held_out = training.HeldOut(stream_of(tars, seed=99), 3)
+    held_out = HeldOut(stream_of(tars, seed=99), 3)
     plan = replace(PLAN, validate_every=2, keep="best")
     states, measured = {}, iter([0.3, 0.1, 0.2])
 
-    def measure(module: training.Matting, _: training.HeldOut) -> dict[str, float]:
+    def measure(module: Matting, _: HeldOut) -> dict[str, float]:
         states[len(module.rows)] = weights_of(module.trained.eval())
         return {"mad": next(measured), "unknown_mad": 0.5}
 
@@ -458,12 +457,12 @@ def test_validation_on_the_way_keeps_the_best(tars, tmp_path, monkeypatch):
 
 @pytest.mark.usefixtures("one_thread")
 def test_validation_changes_no_training(tars, tmp_path):
-    held_out = training.HeldOut(stream_of(tars, seed=99), 2)
+    held_out = HeldOut(stream_of(tars, seed=99), 2)
     plain = fitted(tars, tmp_path / "plain")
     watched = fitted(tars, tmp_path / "watched", replace(PLAN, validate_every=2), held_out=held_out)
     assert alike(plain, watched)
-    assert watched.rows[3]["val_mad"] == pytest.approx(training.validate(watched, held_out)["mad"], rel=0.5)
-    assert watched.rows[5]["val_mad"] == training.validate(watched, held_out)["mad"]
+    assert watched.rows[3]["val_mad"] == pytest.approx(training_module.validate(watched, held_out)["mad"], rel=0.5)
+    assert watched.rows[5]["val_mad"] == training_module.validate(watched, held_out)["mad"]
 
 
 def test_validation_is_a_mean_over_pixels(tars):
@@ -473,8 +472,8 @@ def test_validation_is_a_mean_over_pixels(tars):
         def forward(self, image: torch.Tensor, trimap: torch.Tensor) -> torch.Tensor:
             return torch.full_like(trimap, 0.5)
 
-    held_out = training.HeldOut(stream_of(tars), 4)
-    found = training.validate(training.Matting(Half(), training.Losses(), PLAN), held_out)
+    held_out = HeldOut(stream_of(tars), 4)
+    found = training_module.validate(Matting(Half(), Losses(), PLAN), held_out)
     samples = [held_out.composites[index] for index in range(4)]
     errors = [(sample["alpha"] - 0.5).abs() for sample in samples]
     assert found["mad"] == pytest.approx(np.mean([float(error.mean()) for error in errors]))
@@ -486,7 +485,7 @@ def test_a_worker_s_error_is_told_in_its_own_words(tars, tmp_path):
     cut = tmp_path / "cut.tar"
     cut.write_bytes(tars[0].tar.read_bytes()[:3000])
     broken = [replace(tars[0], tar=cut)]
-    module = training.Matting(Tiny(), training.Losses(), PLAN)
+    module = Matting(Tiny(), Losses(), PLAN)
     with pytest.raises(ValueError, match=r"^\S*cut.tar lacks x-000000001, which the data set's metadata lists.$"):
         training.fit(module, stream_of(broken), tmp_path, {}, workers=1)
 
@@ -497,7 +496,7 @@ def test_a_worker_outlives_sigterm_until_the_run_is_over(tars):
     over = multiprocessing.RawValue(ctypes.c_bool, False)
     options = {"num_workers": 1, "worker_init_fn": functools.partial(training._outlive_sigterm, over)}
     before = set(multiprocessing.active_children())
-    batches = iter(DataLoader(training.Batches(stream_of(tars)), sampler=training.Steps(0, 40), **options))
+    batches = iter(DataLoader(Batches(stream_of(tars)), sampler=Steps(0, 40), **options))
     next(batches)
     (worker,) = set(multiprocessing.active_children()) - before
     worker.terminate()

@@ -10,6 +10,8 @@ import torch
 from test_training import PARAMS, PLAN, Recorded, Tiny, grounds
 
 from ldportrait import training
+from ldportrait.training_data import Shard
+from ldportrait.training_module import Losses, Matting
 
 
 def main(folder: Path, tars: list[Path]) -> None:
@@ -18,11 +20,11 @@ def main(folder: Path, tars: list[Path]) -> None:
     shards = []
     for number, tar in enumerate(tars):
         ids = tuple(f"x-{i:09d}" for i in range(4 * number, min(4 * number + 4, 10)))
-        shards.append(training.Shard(tar, ids, 4 * 64 * 64))
+        shards.append(Shard(tar, ids, 4 * 64 * 64))
     stream = Recorded(shards, grounds(), PARAMS, 0, 100)
     broken = stream[5]["image"][0, 0, 0].item()  # the first sample of the second process's second batch
     stream.seen.clear()
-    module = training.Matting(Tiny((broken,)), training.Losses(1, 1, 0.5, 0), PLAN, inspection=folder / "skipped")
+    module = Matting(Tiny((broken,)), Losses(1, 1, 0.5, 0), PLAN, inspection=folder / "skipped")
     training.fit(module, stream, folder / "checkpoints", {})
     result = {"seen": stream.seen, "weights": dict(module.network.named_parameters()), "skipped": module.skipped}
     result["weights"] = {name: weight.detach() for name, weight in result["weights"].items()}

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import train_matting
-from ldportrait import datasets, images, shards, training
+from ldportrait import datasets, images, shards, training_data
 
 SHARD = "shard-0000000.tar"
 
@@ -132,7 +132,7 @@ def test_a_training_notices_a_flipped_bit_of_its_data_set(root):
     tar = root / "set" / "train" / SHARD
     table = train_matting.part(root / "set", "train", 100, 0)
     (shard,) = train_matting.shards_of(table, root / "set")
-    pictures = dict(training.read(shard))
+    pictures = dict(training_data.read(shard))
     assert pictures.keys() == set(table.id)
     with tarfile.open(tar) as archive:
         offset = archive.getmember(f"{table.id[1]}.rgba.webp").offset_data
@@ -142,7 +142,7 @@ def test_a_training_notices_a_flipped_bit_of_its_data_set(root):
     with pytest.raises(
         ValueError, match=rf"shard-0000000\.tar is damaged \({table.id[1]}.*assemble the data set again"
     ):
-        list(training.read(shard))
+        list(training_data.read(shard))
 
 
 @pytest.mark.parametrize("way_out", ["predict again", "make it again", "segment the clip again"])

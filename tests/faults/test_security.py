@@ -23,7 +23,7 @@ from conftest import ROOT, SCRIPTS, disc
 from PIL import Image
 
 import train_matting
-from ldportrait import benchmarks, datasets, gallery, images, prompts, shards, training
+from ldportrait import benchmarks, datasets, gallery, images, prompts, shards, training_data
 from ldportrait.layerdiffuse import files as weight_files
 from ldportrait.video import files
 
@@ -84,7 +84,7 @@ def test_a_hostile_member_is_refused_by_all_readers(tmp_path, kind):
     for reading in (
         lambda: list(shards.read_shard(tar)),
         lambda: list(datasets.read(folder, "train")),
-        lambda: [list(training.read(shard)) for shard in train_matting.shards_of(table, folder)],
+        lambda: [list(training_data.read(shard)) for shard in train_matting.shards_of(table, folder)],
     ):
         with pytest.raises(ValueError, match=r"shard-0000000\.tar holds demo-0\.rgba\.webp, which is no plain file"):
             reading()
@@ -99,7 +99,7 @@ def test_a_compressed_tar_is_no_shard(tmp_path):
     for reading in (
         lambda: list(shards.read_shard(tar)),
         lambda: list(datasets.read(folder, "train")),
-        lambda: [list(training.read(shard)) for shard in train_matting.shards_of(table, folder)],
+        lambda: [list(training_data.read(shard)) for shard in train_matting.shards_of(table, folder)],
     ):
         with pytest.raises(ValueError, match=r"shard-0000000\.tar is damaged"):
             reading()
@@ -230,7 +230,7 @@ def read_shard(tmp_path: Path) -> None:
 
 
 def train_on(tmp_path: Path) -> None:
-    training.decode(bomb(), "bomb in a.tar")
+    training_data.decode(bomb(), "bomb in a.tar")
 
 
 def refused(result) -> None:

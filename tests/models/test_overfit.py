@@ -9,7 +9,7 @@ import torch
 from conftest import ROOT
 from torch.nn import functional
 
-from ldportrait import benchmarks, models, training
+from ldportrait import benchmarks, models, training_data
 from ldportrait.models.losses import laplacian
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -33,7 +33,7 @@ def four(root: Path) -> dict[str, torch.Tensor]:
         found["image"].append(torch.from_numpy(image.transpose(2, 0, 1).copy()))
         found["alpha"].append(torch.from_numpy(alpha)[None])
         found["trimap"].append(torch.from_numpy(bank.trimap(alpha))[None])
-    return training.floats({name: torch.stack(pictures) for name, pictures in found.items()})
+    return training_data.floats({name: torch.stack(pictures) for name, pictures in found.items()})
 
 
 @pytest.mark.parametrize("name", SMALL)

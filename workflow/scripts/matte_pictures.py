@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     Matter = Callable[[Photo, Path, int], np.ndarray]
     Finish = Callable[[Photo, np.ndarray], np.ndarray]
 
-DEFAULT = Path("resources/models/portrait")
-FOR_VIDEO = Path("resources/models/trimap")  # where there is one: with trimaps from DEFAULT, steadier than that alone
+SHIPPED = Path(__file__).resolve().parents[2] / "resources" / "models"  # wherever the command is started
+DEFAULT = SHIPPED / "portrait"
+FOR_VIDEO = SHIPPED / "trimap"  # where there is one: with trimaps from DEFAULT, steadier than that alone
 PICTURES = set(".jpg .jpeg .png .webp .bmp .tif .tiff .gif .avif .heic .heif".split())
 FORMATS = {"mov": ".mov", "webm": ".webm", "mp4": ".mp4", "png": ""}  # png is a folder of pictures
 VIDEOS = set(".mp4 .mov .m4v .mkv .webm .avi .mpg .mpeg".split())
@@ -40,8 +41,8 @@ def main(
     model: Annotated[
         Path | None,
         typer.Option(
-            help=f"The model's folder; else {DEFAULT}, and for videos {FOR_VIDEO} with trimaps by --coarse, "
-            "if it is there."
+            help="The model's folder; else the shipped resources/models/portrait, and for videos "
+            "resources/models/trimap with trimaps by --coarse, if it is there."
         ),
     ] = None,
     output: Annotated[
@@ -58,7 +59,11 @@ def main(
         ),
     ] = None,
     coarse: Annotated[
-        Path, typer.Option(help="The trimap-free model that predicts trimaps, and segments videos.")
+        Path,
+        typer.Option(
+            help="The trimap-free model that predicts trimaps, and segments videos.",
+            show_default="resources/models/portrait",
+        ),
     ] = DEFAULT,
     format: Annotated[
         str | None,

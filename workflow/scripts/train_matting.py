@@ -18,11 +18,13 @@ if TYPE_CHECKING:
     import pandas as pd
     import torch
 
-    from ldportrait.training import Composites, HeldOut, Shard
+    from ldportrait.training_data import Composites, Shard
+    from ldportrait.training_module import HeldOut, Matting
 
 PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
 LIMIT = 640  # backgrounds are kept in memory, scaled to this shorter side at most
 STOPPED = 128 + signal.SIGTERM  # exit status of a run that a scheduler told to stop: it is to be started again
+NO_INIT = {"kind": "none", "sha256": None}
 MADE = ("model.safetensors", "model.json", "log.csv")
 UNSEEN = 10**6  # validation composites are drawn from this seed on, so that they are no training composites
 
@@ -125,29 +127,21 @@ def main(
 
     import torch
 
+    from ldportrait import checkpoints as kept
     from ldportrait import training
+    from ldportrait.recipes import Plan
+    from ldportrait.training_data import Composites
+    from ldportrait.training_module import Losses, Matting, validate
 
     training.use_threads(threads)
-    plan = picked(training.Plan, given)
-    own, weights = None, picked(training.Losses, given)
-    if network.own_losses:
-        own, weights = network.losses()
-    # without a trimap a network must see the whole portrait: it is shown pictures of the size that it is trained on
-    settings = {} if network.needs_trimap else {"side": crop}
+    plan = picked(Plan, given)
+    own, weights = network.losses() if network.own_losses else (None, picked(Losses, given))
     torch.manual_seed(seed)
-    start, about = start_from(initial, model) if initial else (None, {})
-    settings = about.get("settings", settings)
-    built = start or network.build(**settings)
-    report = models.initialise(built, init, init_file, init_sha256 or "")
-    if report:
-        typer.echo(f"{init_file}: {report}")
-    module = training.Matting(built, weights, plan, own, seed, output / ".skipped")
-    composites = training.Composites(shards_of(table, dataset), list(grounds.values()), params, seed, cache)
+    start, origin = started_from(model, crop, initial, init, init_file, init_sha256)
+    module = Matting(start, weights, plan, own, seed, output / ".skipped")
+    composites = Composites(shards_of(table, dataset), list(grounds.values()), params, seed, cache)
     held_out = unseen(dataset, composites, validation)
-    info = {
-        "model": model,
-        "settings": settings,
-        "init": {"kind": init, "sha256": init_sha256 if report else None},
+    info = origin | {
         "run": run,
         "dataset": dataset.name,
         "variant": str(table.variant.iloc[0]) if "variant" in table else dataset.name,
@@ -159,18 +153,12 @@ def main(
         "augmentation": vars(params),
         "losses": dict(weights) if network.own_losses else vars(weights),
     }
-    info |= {"initial": about["sha256"]} if initial else {}
-    folder = checkpoints or output / ".checkpoints"
-    # a checkpoint is good for the same settings, pictures and versions only
-    state = info | {"pictures": table.sha256.tolist(), "grounds": list(grounds), "torch": torch.__version__}
-    state["plan"] = {name: value for name, value in vars(plan).items() if name != "checkpoint_every"}
-    state["parameters"] = {name: list(tensor.shape) for name, tensor in module.state_dict().items()}
-    # the cache says which portraits are shuffled together
-    state |= {"validation": validation, "cache": float(cache)}
-    events = output / "events" if tensorboard else None
-    with training.alone(folder) as (lock, made):
-        if made == training.digest_of(state) and all((output / name).is_file() for name in MADE):
-            training.clear(folder)
+    state = state_of(info, module) | {"pictures": table.sha256.tolist(), "grounds": list(grounds)}
+    state |= {"validation": validation, "cache": float(cache)}  # the cache says which portraits are shuffled together
+    folder, events = checkpoints or output / ".checkpoints", output / "events" if tensorboard else None
+    with kept.alone(folder) as (lock, left):
+        if left == kept.digest_of(state) and all((output / name).is_file() for name in MADE):
+            kept.clear(folder)
             typer.echo(f"{output}: trained by the process that was waited for")
             return
         if not training.fit(module, composites, folder, state, workers, held_out, events):
@@ -179,15 +167,46 @@ def main(
             )
             raise typer.Exit(STOPPED)
         if module.global_rank == 0:
-            info |= {"val": training.validate(module, held_out) if held_out else None, "seconds": 0.0}
+            info |= {"val": validate(module, held_out) if held_out else None}
+            info |= {"seconds": round(time.perf_counter() - started, 1)}
             info |= {"best": module.best or None, "skipped": module.skipped}
-            info["seconds"] = round(time.perf_counter() - started, 1)
             training.write_log(module.rows, output / "log.csv")
             models.save(module.trained, output, info)
             with contextlib.suppress(OSError):  # on a disk that is full by now, whoever waits trains again
-                os.write(lock, training.digest_of(state).encode())
-            training.clear(folder)
+                os.write(lock, kept.digest_of(state).encode())
+            kept.clear(folder)
             typer.echo(f"{output}: {len(module.rows)} steps on {len(table)} portraits, {info['seconds']} s")
+
+
+def started_from(
+    model: str, crop: int, initial: Path | None, init: str, init_file: Path | None, init_sha256: str | None
+) -> "tuple[torch.nn.Module, dict[str, object]]":
+    """Make the network that is trained, fresh or with weights from elsewhere, and the part of model.json on that.
+
+    Errors are those of `initial_model`, `models.load` and `models.initialise`.
+    """
+    from ldportrait import models
+
+    if initial:
+        network, about = initial_model(initial, model)
+        return network, {"model": model, "settings": about["settings"], "init": NO_INIT, "initial": about["sha256"]}
+    # without a trimap a network must see the whole portrait: it is shown pictures of the size that it is trained on
+    settings = {} if models.get(model).needs_trimap else {"side": crop}
+    network = models.get(model).build(**settings)
+    report = models.initialise(network, init, init_file, init_sha256 or "")
+    if report:
+        typer.echo(f"{init_file}: {report}")
+    found = {"kind": init, "sha256": init_sha256} if report else NO_INIT
+    return network, {"model": model, "settings": settings, "init": found}
+
+
+def state_of(info: Mapping[str, object], module: "Matting") -> dict[str, object]:
+    """What a checkpoint must agree with beside data: settings, versions, shapes; not how often one is made."""
+    import torch
+
+    plan = {name: value for name, value in vars(module.plan).items() if name != "checkpoint_every"}
+    parameters = {name: list(tensor.shape) for name, tensor in module.state_dict().items()}
+    return dict(info) | {"plan": plan, "parameters": parameters, "torch": torch.__version__}
 
 
 def picked(kind: type, given: Mapping[str, object]) -> object:
@@ -197,7 +216,8 @@ def picked(kind: type, given: Mapping[str, object]) -> object:
 
 def unseen(dataset: Path, composites: "Composites", count: int) -> "HeldOut | None":
     """Composites of the val split, made as those for training are; None without portraits, or if none are asked for."""
-    from ldportrait.training import Composites, HeldOut
+    from ldportrait.training_data import Composites
+    from ldportrait.training_module import HeldOut
 
     table = part(dataset, "val", 100, composites.seed)
     if table.empty or not count:
@@ -207,7 +227,7 @@ def unseen(dataset: Path, composites: "Composites", count: int) -> "HeldOut | No
     return HeldOut(made, count)
 
 
-def start_from(folder: Path, model: str) -> "tuple[torch.nn.Module, dict[str, object]]":
+def initial_model(folder: Path, model: str) -> "tuple[torch.nn.Module, dict[str, object]]":
     """Load the model that a training starts from, and its description; ValueError if it is another network."""
     from ldportrait import models
 
@@ -237,7 +257,7 @@ def part(dataset: Path, split: str, fraction: float, seed: int) -> "pd.DataFrame
 def shards_of(table: "pd.DataFrame", dataset: Path) -> "list[Shard]":
     """Return the tars that hold the portraits of a table, with their ids. FileNotFoundError names a missing one."""
     from ldportrait import datasets
-    from ldportrait.training import Shard
+    from ldportrait.training_data import Shard
 
     return [
         Shard(

@@ -136,7 +136,7 @@ def foreground(
 def premultiplied(part: np.ndarray, curve: np.ndarray, turn: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
     """Change a part's tone and chroma; return its premultiplied colour (H, W, 3) float32 and its alpha (H, W)."""
     alpha = part[..., 3].astype(np.float32) / 255
-    colour = cv2.LUT(np.ascontiguousarray(part[..., :3]), curve.astype(np.float32))
+    colour = cv2.LUT(cv2.cvtColor(part, cv2.COLOR_RGBA2RGB), curve.astype(np.float32))
     if turn is not None:
         colour = np.clip(cv2.transform(colour, turn), 0, 255)
     return cv2.multiply(colour, _thrice(alpha)), alpha

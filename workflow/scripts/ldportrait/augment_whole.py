@@ -288,6 +288,6 @@ def camera(image: np.ndarray, stream: np.random.Generator) -> np.ndarray:
         image = image + np.float32(stream.uniform(0, 0.05)) * noise
     if stream.random() < 0.3:
         flags = [cv2.IMWRITE_JPEG_QUALITY, int(stream.integers(35, 96))]
-        _, coded = cv2.imencode(".jpg", np.rint(image.clip(0, 1) * 255).astype(np.uint8), flags)
-        image = cv2.imdecode(coded, cv2.IMREAD_COLOR).astype(np.float32) / 255
+        _, coded = cv2.imencode(".jpg", np.rint(image.clip(0, 1) * 255).astype(np.uint8)[..., ::-1], flags)  # BGR
+        image = cv2.imdecode(coded, cv2.IMREAD_COLOR)[..., ::-1].astype(np.float32) / 255
     return image.astype(np.float32).clip(0, 1)

@@ -21,11 +21,12 @@ from tqdm import tqdm
 
 from ldportrait import augment_whole, images, inference, recipes, shards
 from ldportrait.benchmarks import bank
+from ldportrait.checkpoints import read_checkpoint
 from ldportrait.metrics import image as metrics
 from ldportrait.models import portrait
 from ldportrait.models.losses import laplacian
 from ldportrait.shards import replacing
-from ldportrait.training import Steps, read_checkpoint
+from ldportrait.training_data import Steps
 
 BEHIND = 3  # backgrounds that a portrait of the validation split is put before
 RAMP = 10  # the average forgets after (1 + step) / (RAMP + step) at first, so that the fresh weights are soon forgotten

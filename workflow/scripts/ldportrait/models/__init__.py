@@ -48,7 +48,7 @@ class Network:
     def losses(self) -> tuple[Callable, Mapping[str, float]]:
         """Return the network's own losses, a function of what it predicts and the batch, and their weights."""
         if not self.own_losses:
-            raise ValueError(f"{self.name} has no losses of its own; training.losses has those of the small networks.")
+            raise ValueError(f"{self.name} has no losses of its own; the small networks' are in training_module.")
         return self._imported().losses, self._imported().WEIGHTS
 
     def _imported(self) -> ModuleType:

@@ -33,6 +33,7 @@ class GFM(nn.Module):
     """`gfm`; other settings make smaller ones, for tests."""
 
     INITS = ("imagenet",)
+    TIES = 0.005  # share of pixels in which rounding may settle the likeliest class, at which alpha jumps
 
     def __init__(
         self, widths: Sequence[int] = (64, 128, 256, 512), depths: Sequence[int] = (3, 4, 6, 3), side: int = 800
@@ -115,7 +116,7 @@ class Context(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(B, C, H, W) to the same shape."""
-        grids = [layer(functional.adaptive_avg_pool2d(x, side)) for side, layer in zip(BINS, self.pooled, strict=True)]
+        grids = [layer(sizes.pooled(x, side)) for side, layer in zip(BINS, self.pooled, strict=True)]
         around = [
             functional.interpolate(grid, size=x.shape[-2:], mode="bilinear", align_corners=False) for grid in grids
         ]

@@ -47,6 +47,22 @@ def _triangles(length: torch.Tensor, count: torch.Tensor) -> torch.Tensor:
     return weights / weights.sum(1, keepdim=True)
 
 
+def pooled(x: torch.Tensor, count: int) -> torch.Tensor:
+    """Means of (B, C, H, W) over count × count cells, which share pixels where they must: (B, C, count, count)."""
+    if not torch.onnx.is_in_onnx_export():
+        return functional.adaptive_avg_pool2d(x, count)
+    down, across = (_cells(torch.as_tensor(length).double(), count).to(x.dtype) for length in x.shape[-2:])
+    return down @ x @ across.transpose(0, 1)
+
+
+def _cells(length: torch.Tensor, count: int) -> torch.Tensor:
+    """Row i of (count, length) averages the pixels that cell i touches, as torch's adaptive pooling does."""
+    edges = torch.arange(count + 1, dtype=torch.float64) * length / count
+    places = torch.arange(length, dtype=torch.float64)[None]
+    inside = (places >= edges[:-1, None].floor()) & (places < edges[1:, None].ceil())
+    return inside / inside.sum(1, keepdim=True)
+
+
 def enlarged(x: torch.Tensor, size: torch.Size) -> torch.Tensor:
     """Bring (B, C, h, w) to `size` (H, W), bilinearly, if it has another."""
     if x.shape[-2:] == size and not torch.onnx.is_in_onnx_export():  # there they may differ next time
