@@ -15,8 +15,8 @@ SCRIPTS = ROOT / "workflow" / "scripts"
 
 # The same random cases at every run; HYPOTHESIS_PROFILE=search looks at new ones.
 LOAD = [HealthCheck.too_slow]  # what is slow on a busy machine is no fault of the test
-settings.register_profile("repeatable", derandomize=True, suppress_health_check=LOAD)
-settings.register_profile("search", derandomize=False, suppress_health_check=LOAD)
+settings.register_profile("repeatable", derandomize=True, deadline=None, suppress_health_check=LOAD)
+settings.register_profile("search", derandomize=False, deadline=None, suppress_health_check=LOAD)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 PERSONA = {
