@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from ldportrait import images
 from ldportrait.rendering import casting
@@ -14,8 +14,9 @@ ROOT = Path(__file__).parents[1]
 SCRIPTS = ROOT / "workflow" / "scripts"
 
 # The same random cases at every run; HYPOTHESIS_PROFILE=search looks at new ones.
-settings.register_profile("repeatable", derandomize=True)
-settings.register_profile("search", derandomize=False)
+LOAD = [HealthCheck.too_slow]  # what is slow on a busy machine is no fault of the test
+settings.register_profile("repeatable", derandomize=True, deadline=None, suppress_health_check=LOAD)
+settings.register_profile("search", derandomize=False, deadline=None, suppress_health_check=LOAD)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 PERSONA = {
