@@ -1,4 +1,4 @@
-"""The plan: what a run will take, printed before it is started (snakemake plan).
+"""The plan: what a run will take, printed before it is started (snakemake plan --cores 1).
 
 INPUTS
     none but the configuration

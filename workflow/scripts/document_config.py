@@ -17,7 +17,7 @@ HEAD = """# Configuration
 `config.yaml` is read always; your own file goes over it and needs only the keys that differ:
 
 ```sh
-snakemake --cores 8 --configfile config/config.yaml mine.yaml
+snakemake --cores 8 --configfile mine.yaml
 make run CONFIG=mine.yaml
 ```
 
