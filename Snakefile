@@ -1,7 +1,7 @@
 """LD-Portrait: a portrait-matting data set from text prompts to paper figures.
 
 snakemake --cores 8                                         all of it, on config/config.yaml (make run)
-snakemake --cores 1 plan --quiet all                        pictures, GPU hours and disk, before anything is started
+snakemake --cores 1 plan                                    pictures, GPU hours and disk, before anything is started
 snakemake --cores 8 dataset                                 stop when the data set is there
 snakemake --cores 2 refinement_study                        ways to mend a matte compared, on the bank; no part of all
 snakemake --cores 2 keying_study                            chroma keys and generated mattes compared, likewise
