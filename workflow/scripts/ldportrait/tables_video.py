@@ -24,7 +24,7 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
 
     `table` is that of scores.read_video. Columns mean, low and high are the mean over the clips' means over frames and
     its 95 % bootstrap interval over `clips`; difference, difference_low and difference_high the paired difference to
-    REFERENCE on the same clips; `best` marks the method that is clearly the best, BOUND aside (scores.clear_best), where
+    REFERENCE on the same clips; `best` marks the method that is clearly the best, BOUND aside (scores.clear_best), if
     there are FEWEST clips.
     """
     rows = []
