@@ -224,8 +224,10 @@ def test_the_trainings_of_a_comparison():
             "capacity_variant": "refined",
             "fractions": [25, 100],
             "others": ["small-free"],
-        }
+        },
+        train={"steps": 7, "models": {"small-free": {"steps": 3}}},
     )
+    assert settings.steps(config) == 6 * 7 + 3
     assert [training.name for training in settings.trainings(config)] == [
         "small-free/refined-f100-s3",
         "small-trimap/raw-f100-s3",

@@ -368,6 +368,11 @@ def trainings(config: Mapping) -> list[Training]:
     return sorted(wanted)
 
 
+def steps(config: Mapping) -> int:
+    """Count the steps of all trainings together."""
+    return sum(_train_section(config, training.model)["steps"] for training in trainings(config))
+
+
 TRIMAP_BASED = ("small-trimap", "vitmatte-s", "vitmatte-b")  # of ldportrait.models, whose import is heavy
 PARTLY_TRUE = ("crgnn",)  # benchmarks without a true alpha of every frame, of which no trimaps can be made
 VIDEO_ORDER = ("frames", "frames-smoothed", "mask", "unsmoothed", "ours", "truth")
