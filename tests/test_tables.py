@@ -304,6 +304,7 @@ def test_capacity_lists_sizes_in_order():
     made = tables.of_capacity(pd.concat(parts), ["sad"], "unknown")[1]
     assert [row[2] for row in made.rows] == ["25 %", "100 %"]
     assert "power law" not in made.note
+    assert made.note.endswith(".")  # nothing is begun that two sizes cannot tell
 
 
 def test_capacity_says_whether_a_power_law_fits():

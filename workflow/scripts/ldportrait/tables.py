@@ -269,8 +269,9 @@ def of_capacity(table: pd.DataFrame, metrics: Sequence[str], region: str, note: 
     spread = _kind_of_spread(shown)
     words = [] if shown.empty else [_region(region), _spread(shown, spread=spread)]
     words += [
-        f"{model}, {variant}: {law_sentence(table, metrics[0], region, model, variant)}"
+        f"{model}, {variant}: {sentence}"
         for model, variant in shown[["model", "variant"]].drop_duplicates().itertuples(index=False)
+        if (sentence := law_sentence(table, metrics[0], region, model, variant))
     ]
     shown = shown.assign(fraction=shown.fraction.map("{} %".format))
     keys = ["model", "variant", "fraction"]
