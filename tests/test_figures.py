@@ -172,6 +172,13 @@ def test_models_says_what_the_interval_is_over_and_carries_the_note(all_figures)
     assert "small-trimap minus truth" in found
 
 
+def test_single_seeds_are_explained_where_they_are_drawn(models):
+    whole, parts = models[models.fraction == 100], models[models.variant == "refined"]
+    for draw, table in ((figures.models, whole), (figures.capacity, parts)):
+        assert "Small open" in " ".join(texts(draw(table, ["sad"], "unknown")))
+        assert "Small open" not in " ".join(texts(draw(table[table.seed == 0], ["sad"], "unknown")))
+
+
 def test_models_draws_the_paired_difference():
     fixed = {"model": "m", "fraction": 100, "seed": 0, "region": "unknown", "metric": "sad"}
     hard = {"a": 1.0, "b": 10.0, "c": 100.0}
