@@ -248,6 +248,8 @@ def test_shares_are_sorted_and_complete():
 
 def test_years_are_counted_by_decades():
     assert figures.shares(pd.Series([str(age) for age in range(20, 40)])).to_dict() == {"20–29": 0.5, "30–39": 0.5}
+    adults = figures.shares(pd.Series([str(age) for age in range(18, 38)]))
+    assert adults.index.tolist() == ["18–19", "20–29", "30–39"]
 
 
 def test_refinement_has_a_row_per_variant(all_figures):

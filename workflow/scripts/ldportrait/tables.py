@@ -312,7 +312,10 @@ def errors(
     """
     halves = {"half": (summary.high - summary.low) / 2, "deviation": summary.deviation}
     summary = summary.assign(spread=halves[spread])
-    digits = {metric: decimals(rows.spread) for metric, rows in summary.groupby("metric")}
+    digits = {}
+    for metric, rows in summary.groupby("metric"):
+        least = rows.spread.max() / 10 if spread == "deviation" else 0  # of few seeds, one may be tiny by chance
+        digits[metric] = decimals(rows.spread[rows.spread >= least])
     lines = [
         ([str(name) for name in names], {row.metric: row for row in group.itertuples()})
         for names, group in summary.groupby(list(keys), sort=False)
