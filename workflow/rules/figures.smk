@@ -474,8 +474,7 @@ rule build_gallery:
         shards=len(SHARDS),
         tables=settings.repeated(
             "table",
-            TABLE_NAMES
-            + [Path(name).stem for name in TABLES + VIDEO_TABLES if "/benchmark-" in name and name.endswith(".md")],
+            TABLE_NAMES + [Path(name).stem for name in TABLES + VIDEO_TABLES if Path(name).match("benchmark-*.md")],
         ),
         video="--video" if CLIPS else "--no-video",
     shell:
