@@ -52,7 +52,7 @@ endef
 run: .venv/stamp ## prompts to figures, on the embedded default (minutes); goes on where it was stopped
 	@PATH="$(CURDIR)/.venv/bin:$$PATH"
 	[[ -t 1 ]] && progress="--logger rich" || progress="--quiet host"
-	$(call run_snakemake,run,$(if $(CONFIG),--configfile config/config.yaml $(CONFIG)) $$progress)
+	$(call run_snakemake,run,$(if $(CONFIG),--configfile $(CONFIG)) $$progress)
 
 test: .venv/stamp ## run the tests (they need no renderer and no GPU)
 	@PATH="$(CURDIR)/.venv/bin:$$PATH"

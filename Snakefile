@@ -1,13 +1,13 @@
 """LD-Portrait: a portrait-matting data set from text prompts to paper figures.
 
-snakemake --cores 8               all of it, on config/config.yaml (make run)
-snakemake plan                    pictures, GPU hours and disk, before anything is started
-snakemake --cores 8 dataset       stop when the data set is there
-snakemake --cores 2 refinement_study              ways to mend a matte compared, on the bank; no part of all
-snakemake --cores 2 keying_study                  chroma keys and generated mattes compared, likewise
-snakemake --cores 2 video --configfile config/config.yaml config/video.yaml     the comparison of docs/video.md
-snakemake --cores 2 study --configfile config/config.yaml config/study.yaml     the study of docs/study
-snakemake --cores 8 --configfile config/paper.yaml    with the paper-scale settings over the default
+snakemake --cores 8                                         all of it, on config/config.yaml (make run)
+snakemake --cores 1 plan                                    pictures, GPU hours and disk, before anything is started
+snakemake --cores 8 dataset                                 stop when the data set is there
+snakemake --cores 2 refinement_study                        ways to mend a matte compared, on the bank; no part of all
+snakemake --cores 2 keying_study                            chroma keys and generated mattes compared, likewise
+snakemake --cores 2 video --configfile config/video.yaml    the comparison of docs/video.md
+snakemake --cores 2 study --configfile config/study.yaml    the study of docs/study
+snakemake --cores 8 --configfile config/paper.yaml          with the paper-scale settings over the default
 """
 
 from snakemake.utils import min_version

@@ -17,6 +17,7 @@ import synthetic
 from conftest import SCRIPTS
 from PIL import Image
 
+import build_gallery
 from ldportrait import figures, gallery, shards, tables
 
 COUNT = 130  # more than two pages of the gallery
@@ -105,6 +106,19 @@ def test_every_link_of_the_page_is_a_file_beside_it(page):
 def test_the_page_names_no_other_host(page):
     text = page.read_text(encoding="utf-8") + (page.parent / "gallery" / "items.js").read_text(encoding="utf-8")
     assert not re.search(r"https?://|//[a-z]+\.", text)
+
+
+def test_a_table_with_published_results_is_named_by_its_benchmark(tmp_path):
+    (tmp_path / "benchmark-p3m-500-np.md").write_text("| a |\n| :-- |\n| b |\n")
+    captions = SCRIPTS.parent / "report"
+    (entry,) = gallery.table_entries(tmp_path, ["benchmark-p3m-500-np"], captions, tmp_path / "index.html")
+    assert entry["caption"].startswith("p3m-500-np: Published results")
+
+
+def test_the_page_shows_all_figures_that_a_run_makes():
+    rules = (SCRIPTS.parent / "rules" / "figures.smk").read_text(encoding="utf-8")
+    names = re.search(r"^FIGURE_NAMES = \[(.*?)\]", rules, re.MULTILINE | re.DOTALL)[1]
+    assert set(build_gallery.FIGURES) == set(re.findall(r'"(\w+)"', names))
 
 
 def test_it_carries_captions_tables_and_numbers(page):

@@ -298,7 +298,7 @@ def test_another_place_for_the_same_results_reruns_nothing(project):
 @pytest.mark.parametrize("overlay", ["paper.yaml"])
 def test_the_paper_scale_overlay_plans(tmp_path, overlay):
     copy(tmp_path)
-    jobs = dry_run(tmp_path, "--configfile", "config/config.yaml", f"config/{overlay}")
+    jobs = dry_run(tmp_path, "--configfile", f"config/{overlay}")
     assert jobs["generate_portraits"] > 400
     assert jobs["fetch_weights"] == 1  # offline, since nothing is fetched before that job
     assert jobs["train_matting"] == 3 * 3 + 3 * 3  # three variants and three smaller data sets, each from three seeds

@@ -176,6 +176,13 @@ def test_models_says_what_the_interval_is_over_and_carries_the_note(all_figures)
     assert "small-trimap minus truth" in found
 
 
+def test_single_seeds_are_explained_where_they_are_drawn(models):
+    whole, parts = models[models.fraction == 100], models[models.variant == "refined"]
+    for draw, table in ((figures_errors.models, whole), (figures_errors.capacity, parts)):
+        assert "Small open" in " ".join(texts(draw(table, ["sad"], "unknown")))
+        assert "Small open" not in " ".join(texts(draw(table[table.seed == 0], ["sad"], "unknown")))
+
+
 def test_models_draws_the_paired_difference():
     fixed = {"model": "m", "fraction": 100, "seed": 0, "region": "unknown", "metric": "sad"}
     hard = {"a": 1.0, "b": 10.0, "c": 100.0}
@@ -250,6 +257,8 @@ def test_years_are_counted_by_decades():
         "20–29": 0.5,
         "30–39": 0.5,
     }
+    adults = figures_counts.shares(pd.Series([str(age) for age in range(18, 38)]))
+    assert adults.index.tolist() == ["18–19", "20–29", "30–39"]
 
 
 def test_refinement_has_a_row_per_variant(all_figures):

@@ -26,7 +26,7 @@ def test_smoothing_is_a_mean_of_the_last_finite_values():
 def test_a_line_a_run_and_one_name_for_all_seeds():
     validated = np.where(np.arange(1, 41) % 10 == 0, 0.1, np.nan)
     runs = [Run("small-trimap", "raw", 100, seed, log_of(val_mad=validated)) for seed in (0, 1)]
-    runs.append(Run("small-free", "truth", 25, 0, log_of(skipped=3)))
+    runs.insert(0, Run("small-free", "truth", 25, 0, log_of(skipped=3)))
     figure = figures_training.learning_curves(runs, "Short.")
     _, error, rate = figure.axes
     assert [len(axes.lines) for axes in figure.axes] == [3, 2, 3]
@@ -39,6 +39,14 @@ def test_a_line_a_run_and_one_name_for_all_seeds():
     small_print = " ".join(text.get_text() for text in figure.texts).replace("\n", " ")
     assert "3 steps without a finite loss" in small_print
     assert "Short." in small_print
+
+
+def test_a_short_run_s_loss_is_averaged_over_twenty_steps_and_the_network_of_most_runs_is_solid():
+    runs = [Run("b", variant, 100, 0, log_of(loss=np.arange(40.0))) for variant in ("truth", "raw")]
+    loss = figures_training.learning_curves([Run("a", "raw", 100, 0, log_of()), *runs]).axes[0]
+    assert [line.get_label() for line in loss.lines] == ["b, raw", "b, truth", "a, raw"]
+    assert [line.get_linestyle() for line in loss.lines] == ["-", "-", "--"]
+    assert loss.lines[0].get_ydata()[-1] == np.arange(20, 40).mean()
 
 
 def test_without_validation_or_runs():

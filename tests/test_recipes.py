@@ -9,6 +9,7 @@ import pytest
 import torch
 import yaml
 from conftest import ROOT
+from snakemake.utils import update_config
 from torch import nn
 
 from ldportrait import augment, models, recipes, settings
@@ -137,13 +138,14 @@ def test_a_choice_that_there_is_not_is_named(wrong):
         replace(Plan(), keep="best")
 
 
+@pytest.mark.parametrize("below", [("config",), ("config", "paper")], ids="/".join)
 @pytest.mark.parametrize("path", PUBLISHED, ids=lambda path: path.stem)
-def test_a_published_recipe_is_a_valid_configuration(path, monkeypatch):
-    """Laid over config.yaml, as Snakemake does; its numbers make a plan and composites."""
+def test_a_published_recipe_is_a_valid_configuration(path, below, monkeypatch):
+    """Laid over config.yaml, and over the paper's scale, as Snakemake does; its numbers make a plan and composites."""
     monkeypatch.chdir(ROOT)
-    config = yaml.safe_load((CONFIG / "config.yaml").read_text(encoding="utf-8"))
-    for section, content in yaml.safe_load(path.read_text(encoding="utf-8")).items():
-        config.setdefault(section, {}).update(copy.deepcopy(content))
+    config = {}
+    for file in [*(CONFIG / f"{name}.yaml" for name in below), path]:
+        update_config(config, copy.deepcopy(yaml.safe_load(file.read_text(encoding="utf-8"))))
     whole = settings.complete(config, SCHEMA)
     settings.cross_check(whole)
     for model, own in whole["train"]["models"].items():

@@ -7,7 +7,7 @@ import pytest
 import yaml
 from conftest import ROOT
 
-from plan_run import BYTES_PER_PIXEL, DOUBLED
+from plan_run import BYTES_PER_PIXEL, CPU_SECONDS, DOUBLED
 
 PAGE = (ROOT / "docs" / "scaling.md").read_text(encoding="utf-8")
 PLANS = ("20 thousand", "1 million", "100 million")
@@ -64,6 +64,7 @@ def test_the_inputs_are_those_of_the_files_that_are_named():
     assert INPUTS["acceptance"] == paper["plan"]["acceptance"]
     assert INPUTS["variants"] == len(paper["assemble"]["variants"])
     assert (ROWS["pictures a run"][0], ROWS["pictures a shard"][0]) == tuple(paper["prompts"].values())
+    assert INPUTS["CPU seconds a picture"] == CPU_SECONDS
     for stage, size in BYTES_PER_PIXEL.items():
         assert INPUTS[f"bytes a pixel, {stage}"] == pytest.approx(DOUBLED * size)
     assert INPUTS["seconds a picture, quoted"] == pytest.approx(11.4 / 4 * 25 / 50, abs=0.005)

@@ -1,6 +1,7 @@
 """The configuration: defaults are filled in, and each mistake is one sentence with its key."""
 
 import copy
+import dataclasses
 import importlib
 import inspect
 import re
@@ -10,7 +11,7 @@ import pytest
 import yaml
 from conftest import ROOT, SCRIPTS
 
-from ldportrait import benchmarks, datasets, scores, settings
+from ldportrait import augment, benchmarks, datasets, recipes, scores, settings
 from ldportrait.layerdiffuse import files
 from ldportrait.models import NETWORKS
 
@@ -64,6 +65,12 @@ def test_the_shipped_configurations_are_valid(name):
         ({"generate": {"backend": "magic"}}, r"generate.backend must be one of bank, .*, not 'magic'."),
         ({"run": "My Run"}, r"run must match \^\[a-z0-9-\]\+\$, which 'My Run' does not."),
         ({"compare": {"seeds": []}}, "compare.seeds needs at least 1 entry."),
+        ({"train": {"models": {"gfm": {"steps": "x"}}}}, "train.models.gfm.steps must be a whole number, not 'x'."),
+        (
+            {"train": {"models": {"gfm": {"stepz": 3}}}},
+            r"The key train.models.gfm.stepz is unknown; did you mean train.models.gfm.steps\?",
+        ),
+        ({"train": {"models": {"gmf": {"steps": 3}}}}, "train.models must be one of small-trimap, .*, not 'gmf'."),
         ({"compare": {"seeds": [1, 1]}}, r"compare.seeds lists an entry twice: \[1, 1\]."),
     ],
 )
@@ -84,6 +91,10 @@ def test_a_mistake_is_one_sentence_with_its_key(given, sentence):
         ({"train": {"initial": "none"}}, ["train.initial", "none/model.json"]),
         ({"train": {"init": "dino", "init_file": "no.safetensors"}}, ["train.init_file", "no.safetensors"]),
         ({"train": {"models": {"small-free": {"initial": "none"}}}}, ["train.models.small-free.initial", "none"]),
+        ({"train": {"models": {"small-free": {"gpus": 2}}}}, ["train.models.small-free.gpus", "train.gpus"]),
+        ({"train": {"models": {"small-free": {"scale_low": 9}}}}, ["train.scale_low", "small-free"]),
+        ({"refine": {"floor": 0.2}}, ["refine.haze", "refine.floor"]),
+        ({"refine": {"core": 0.01}}, ["refine.core", "refine.floor"]),
         ({"prompts": {"train": 0.9, "val": 0.2}}, ["prompts.train", "prompts.val"]),
         ({"generate": {"backend": "folder"}}, ["generate.pictures"]),
         ({"assemble": {"variants": ["raw"]}}, ["compare.variants", "assemble.variants"]),
@@ -131,6 +142,32 @@ def test_an_impossible_combination_is_one_sentence(given, words):
         settings.cross_check(settings.complete(given, SCHEMA))
     for word in words:
         assert word in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"steps": 0},
+        {"batch_size": 0},
+        {"crop": 15},
+        {"scale_low": 0},
+        {"scale_low": 2.0, "scale_high": 1.0},
+        {"erosion_low": 11},
+        {"two_foregrounds": 1.5},
+        {"jitter": 1.5},
+        {"degrade": 1.5},
+        {"resize_to": 64, "resize": 0.5},
+        {"milestones": [0.5]},
+        {"milestones": [0.5, 0.2], "factors": [0.1, 0.1]},
+        {"keep": "best"},
+    ],
+)
+def test_what_a_training_would_refuse_is_refused_before_the_portraits_are_made(wrong):
+    plan = {field.name for field in dataclasses.fields(recipes.Plan)}
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        (recipes.Plan if wrong.keys() & plan else augment.Params)(**wrong)
+    with pytest.raises(ValueError, match=rf"^train\.{next(iter(wrong))} [^\n]+\.$"):
+        settings.cross_check(complete(train=wrong))
 
 
 def test_an_external_data_set_needs_its_root():
@@ -186,8 +223,10 @@ def test_the_trainings_of_a_comparison():
             "capacity_variant": "refined",
             "fractions": [25, 100],
             "others": ["small-free"],
-        }
+        },
+        train={"steps": 7, "models": {"small-free": {"steps": 3}}},
     )
+    assert settings.steps(config) == 6 * 7 + 3
     assert [training.name for training in settings.trainings(config)] == [
         "small-free/refined-f100-s3",
         "small-trimap/raw-f100-s3",

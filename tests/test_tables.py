@@ -174,6 +174,13 @@ def test_a_clear_best_beats_every_rival():
     assert scores.clear_best({"x": frame["x"], "w": frame["z"].rename(columns=str.upper)}) is None  # nothing in common
 
 
+def test_seeds_that_agree_by_chance_lend_no_table_their_decimals():
+    values = {("raw", 0): 3.0, ("raw", 1): 3.3, ("truth", 0): 2.706, ("truth", 1): 2.7087}
+    scored = table({(name, seed, "a"): value for (name, seed), value in values.items()}, region="unknown")
+    made = tables.of_models(scored, ["sad"], "unknown", "truth")
+    assert [row[2] for row in made[1].rows] == ["3.15 ± 0.21", "2.71 ± 0.00"]
+
+
 def test_seeds_spread_by_their_standard_deviation():
     # the seeds' means are 2 and 4: their standard deviation is the root of 2
     values = {("raw", 0, "a"): 1.0, ("raw", 0, "b"): 3.0, ("raw", 1, "a"): 3.0, ("raw", 1, "b"): 5.0}
@@ -304,6 +311,7 @@ def test_capacity_lists_sizes_in_order():
     made = tables.of_capacity(pd.concat(parts), ["sad"], "unknown")[1]
     assert [row[2] for row in made.rows] == ["25 %", "100 %"]
     assert "power law" not in made.note
+    assert made.note.endswith(".")  # nothing is begun that two sizes cannot tell
 
 
 def test_capacity_says_whether_a_power_law_fits():

@@ -75,6 +75,21 @@ def test_what_is_not_clear_is_not_bold():
     assert low < 0 < high
 
 
+def test_of_few_clips_none_is_bold_however_clear():
+    """Five coins that fall alike are no proof at 95 %: 2 / 2^5 is above 0.05."""
+    few = TABLE[TABLE["item"] != TABLE["item"].iloc[-1]]
+    numbers, table = tables_video.of_video(few)
+    assert row(numbers, "ours").clips == 5
+    assert not table.bold
+
+
+def test_a_method_is_explained_by_those_that_are_shown():
+    note = tables_video.of_video(TABLE[TABLE.method.isin(["frames", "ours"])])[1].note
+    assert "unsmoothed" not in note
+    assert "the bound aside" not in note
+    assert "Bold" in note
+
+
 def test_the_table_as_people_read_it():
     both = pd.concat([TABLE, TABLE.assign(benchmark="bank-clips-moving")])
     _, table = tables_video.of_video(both, "Short.")

@@ -474,8 +474,12 @@ rule build_gallery:
         library=library("build_gallery"),
         run=config["run"],
         shards=len(SHARDS),
+        tables=settings.repeated(
+            "table",
+            TABLE_NAMES + [Path(name).stem for name in TABLES + VIDEO_TABLES if Path(name).match("benchmark-*.md")],
+        ),
         video="--video" if CLIPS else "--no-video",
     shell:
         "run=$(dirname {input.screened:q}); "
         "python {input.script} $run/refined {input.screened:q} $run/measured $run/figures $run/tables {output.page:q} "
-        "--run {params.run} --shards {params.shards} {params.video} > {log:q} 2>&1"
+        "--run {params.run} --shards {params.shards} {params.tables} {params.video} > {log:q} 2>&1"

@@ -1,4 +1,4 @@
-"""The plan: what a run will take, printed before it is started (snakemake plan).
+"""The plan: what a run will take, printed before it is started (snakemake plan --cores 1).
 
 INPUTS
     none but the configuration
@@ -24,8 +24,9 @@ rule plan:
         gpus=ON_GPU,
         variants=len(VARIANTS),
         trainings=len(TRAININGS),
+        steps=settings.steps(config),
         limit=config["assemble"]["limit"],
     shell:
         "python {input.script} --pictures {params.pictures} --shards {params.shards} --size {params.size} "
-        "--gpus {params.gpus} --variants {params.variants} --trainings {params.trainings} --limit {params.limit} "
-        "{params.options} | tee {log:q}"
+        "--gpus {params.gpus} --variants {params.variants} --trainings {params.trainings} --steps {params.steps} "
+        "--limit {params.limit} {params.options} | tee {log:q}"

@@ -8,7 +8,7 @@ import typer
 
 from ldportrait import commands, gallery, shards
 
-FIGURES = ("mosaic", "attributes", "refinement", "acceptance", "variants", "capacity", "models", "qualitative")
+FIGURES = tuple("mosaic attributes refinement acceptance variants capacity models qualitative training".split())
 TABLES = ("screening", "variants", "models", "capacity")
 VIDEO_FIGURES, VIDEO_TABLES = ("video_preview", "video_strip", "video_dtssd"), ("video",)
 CAPTIONS = Path(__file__).parents[1] / "report"

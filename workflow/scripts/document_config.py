@@ -17,7 +17,7 @@ HEAD = """# Configuration
 `config.yaml` is read always; your own file goes over it and needs only the keys that differ:
 
 ```sh
-snakemake --cores 8 --configfile config/config.yaml mine.yaml
+snakemake --cores 8 --configfile mine.yaml
 make run CONFIG=mine.yaml
 ```
 
@@ -44,9 +44,9 @@ def kind(part: Mapping) -> str:
     """Name what a key may be."""
     if "enum" in part:
         return " or ".join(map(str, part["enum"]))
-    if part.get("type") == "array":
-        return f"list of {kind(part['items'])}"
     types = part["type"] if isinstance(part["type"], list) else [part["type"]]
+    if "array" in types:
+        return " or ".join([f"list of {kind(part['items'])}", *(name for name in types if name != "array")])
     limits = [f"{sign} {part[name]}" for name, sign in LIMITS.items() if name in part]
     return " or ".join(types) + (f" {', '.join(limits)}" if limits else "")
 

@@ -23,7 +23,8 @@ def shares(values: pd.Series, most: int = 24) -> pd.Series:
     if years.notna().all() and years.nunique() > 12:
         decades = (years // 10 * 10).astype(int)
         found = decades.value_counts(normalize=True).sort_index()
-        return found.set_axis([f"{decade}–{decade + 9}" for decade in found.index])
+        youngest = int(years.min())  # adults are 18–19, not 10–19
+        return found.set_axis([f"{max(decade, youngest)}–{decade + 9}" for decade in found.index])
     found = values.replace("", "not said").value_counts(normalize=True)
     found = found.sort_index().sort_values(ascending=False, kind="stable")
     if years.notna().all():

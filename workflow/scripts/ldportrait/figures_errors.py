@@ -56,6 +56,11 @@ def _spread(table: pd.DataFrame) -> str:
     return sentence + (f" (over fewer seeds for {', '.join(fewer)})" if fewer else "")
 
 
+def _markers(table: pd.DataFrame) -> str:
+    """What the small open markers are, where there are any."""
+    return " Small open markers: single seeds." if table.seed.nunique() > 1 else ""
+
+
 @styled
 def models(
     table: pd.DataFrame, metrics: Sequence[str], region: str, reference: str = "truth", note: str = ""
@@ -74,7 +79,7 @@ def models(
         if reference in names and len(names) > 1:
             blocks.append((model, [name for name in names if name != reference], True))
     sizes = [0.42 + 0.3 * len(names) for _, names, _ in blocks]
-    caption = f"Lines: {_spread(table)}. Small open markers: single seeds. "
+    caption = f"Lines: {_spread(table)}.{_markers(table)} "
     caption += f"{scores.REGIONS[region][0].upper()}{scores.REGIONS[region][1:]}."
     if any(paired for *_, paired in blocks):
         caption += f" Differences pair the same seed and picture; left of the line is better than {reference}."
@@ -131,7 +136,7 @@ def capacity(table: pd.DataFrame, metrics: Sequence[str], region: str, note: str
     fractions = sorted(table.fraction.unique())
     columns = min(2, len(metrics))
     rows = -(-len(metrics) // columns)
-    caption = f"Bands: {_spread(table)}. Small open markers: single seeds. "
+    caption = f"Bands: {_spread(table)}.{_markers(table)} "
     caption += f"{scores.REGIONS[region][0].upper()}{scores.REGIONS[region][1:]}."
     if len(series) == 1:
         caption = f"{series[0][0]} trained on {series[0][1]} mattes. {caption}"

@@ -1,5 +1,6 @@
 """The learning curves: a figure from the logs of trainings."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,9 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
+from ldportrait import scores
 from ldportrait.figures import COLOURS, GREY, MODEL_STYLES, TEXT, message, panel_grid, styled
 
-SPANS = 40  # a loss is averaged over this part of the steps, since it differs from batch to batch
+SPANS, LEAST = 40, 20  # a loss differs from batch to batch: it is averaged over this part of the steps, or so many
 
 
 @dataclass(frozen=True)
@@ -50,9 +52,12 @@ def learning_curves(runs: Sequence[Run], note: str = "") -> Figure:
     if not runs:
         return message("There is no training log to show.")
     validated = any("val_mad" in run.log for run in runs)
-    models = list(dict.fromkeys(run.model for run in runs))
-    caption = f"The loss is a mean over the last {100 / SPANS:g} % of the steps; that of one network's recipe is not "
-    caption += "comparable with another's."
+    counts = Counter(run.model for run in runs)
+    models = sorted(counts, key=lambda model: -counts[model])  # that with the most runs has solid lines
+    variants = scores.in_order(run.variant for run in runs)
+    runs = sorted(runs, key=lambda run: (models.index(run.model), variants.index(run.variant), run.fraction))
+    caption = f"The loss is a mean over the last {100 / SPANS:g} % of the steps, or {LEAST} steps if that is more; the "
+    caption += "losses of different networks or mattes are not comparable."
     skipped = sum(int(run.log.skipped.iloc[-1]) for run in runs if "skipped" in run.log)
     caption += f" {skipped} steps without a finite loss were skipped." if skipped else ""
     figure, panels = panel_grid(TEXT, 2.2, 1, 3 if validated else 2, f"{caption} {note}".strip())
@@ -81,7 +86,7 @@ def learning_curves(runs: Sequence[Run], note: str = "") -> Figure:
 
 
 def _curves(panels: np.ndarray, log: pd.DataFrame, style: dict[str, object], validated: bool) -> None:
-    loss = smoothed(log.loss.to_numpy(float), max(1, len(log) // SPANS))
+    loss = smoothed(log.loss.to_numpy(float), max(LEAST, len(log) // SPANS))
     panels[0].plot(log.step, loss, **style)
     if "val_mad" in log:
         _measured(panels[1], log[log.val_mad.notna()], style)

@@ -26,6 +26,7 @@ TOLD_APART = (*ATTRIBUTES, "faults")  # by filters
 BASIC = ("id", "folder", "prompt", "persona", "split", "accepted", "reasons", "reviewed", "width", "height")
 REFINEMENT = ("removed_background", "filled_foreground", "band")
 CHANGE = ["removed_background", "filled_foreground"]
+PUBLISHED = "benchmark-"  # what the names of tables with published results begin with
 SHOWN = "thumbnails.csv"  # in each shard's folder of thumbnails: their ids
 WIDE = 1500  # pixels: figures wider than this take the page's whole width
 
@@ -203,6 +204,8 @@ def table_entries(folder: Path, names: Sequence[str], captions: Path | None, pag
             raise FileNotFoundError(f"There is no table at {path}.")
         stem = link(path.with_suffix(""), page)
         words = caption(captions, f"table_{name}")
+        if name.startswith(PUBLISHED):
+            words = f"{name.removeprefix(PUBLISHED)}: {caption(captions, 'table_published')}"
         entries.append(
             {"name": name, "caption": words, "stem": stem, **read_markdown(path.read_text(encoding="utf-8"))}
         )

@@ -39,11 +39,17 @@ def complete(config: Mapping, schema: Mapping) -> dict:
 
     The given configuration stays as it is.
     """
-    validator = jsonschema.Draft202012Validator(schema)
-    error = jsonschema.exceptions.best_match(validator.iter_errors(config))
-    if error is not None:
-        raise ValueError(_sentence(error))
+    _check(config, schema)
+    for model, own in config.get("train", {}).get("models", {}).items():
+        _check(own, schema["properties"]["train"], f"train.models.{model}")
     return _defaults(config, schema)
+
+
+def _check(config: Mapping, schema: Mapping, place: str = "") -> None:
+    """Raise ValueError for the first wrong key of a configuration, or of the part of it that lies at `place`."""
+    error = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(schema).iter_errors(config))
+    if error is not None:
+        raise ValueError(_sentence(error, place))
 
 
 def _defaults(value: object, schema: Mapping) -> object:
@@ -55,9 +61,10 @@ def _defaults(value: object, schema: Mapping) -> object:
     return {key: _defaults(item, properties.get(key, others)) for key, item in {**filled, **value}.items()}
 
 
-def _sentence(error: jsonschema.ValidationError) -> str:
+def _sentence(error: jsonschema.ValidationError, place: str) -> str:
     """Say in one sentence what a schema error means for the one who wrote the configuration."""
-    key, value, wanted = ".".join(map(str, error.absolute_path)), error.instance, error.validator_value
+    key = ".".join(map(str, [place, *error.absolute_path] if place else error.absolute_path))
+    value, wanted = error.instance, error.validator_value
     prefix = f"{key}." if key else ""
     match error.validator:
         case "additionalProperties":
@@ -118,8 +125,18 @@ def cross_check(config: Mapping) -> None:
         )
     for model, own in config["train"]["models"].items():
         for key in own:
-            if key not in config["train"] or key in OF_ALL:
-                raise ValueError(f"The key train.models.{model}.{key} is unknown; it must be one of train's settings.")
+            if key in OF_ALL:
+                raise ValueError(f"train.models.{model}.{key} is of no use; train.{key} holds for all networks.")
+    for model in sorted({training.model for training in trainings(config)}):
+        _cross_check_training(_train_section(config, model), model)
+    refine = config["refine"]
+    if not refine["floor"] <= refine["haze"] < refine["ceiling"]:
+        raise ValueError(
+            f"refine.haze must be at least refine.floor and below refine.ceiling, not {refine['haze']} "
+            f"for {refine['floor']} and {refine['ceiling']}."
+        )
+    if refine["core"] <= refine["floor"]:
+        raise ValueError(f"refine.core must lie above refine.floor, {refine['floor']}, not at {refine['core']}.")
     for name in config["external"]:
         if name in VARIANTS or not re.fullmatch(NAME, name):
             raise ValueError(f"external.{name}: a name must match {NAME} and be none of {', '.join(VARIANTS)}.")
@@ -137,6 +154,26 @@ def cross_check(config: Mapping) -> None:
         raise ValueError("compare.fractions must contain 100, the whole data set.")
     if config["video"]["benchmarks"]:
         _cross_check_video(config)
+
+
+def _cross_check_training(train: Mapping, model: str) -> None:
+    """Refuse settings that contradict each other, which a training would refuse once all portraits are made."""
+    for low, high in [("scale_low", "scale_high"), ("erosion_low", "erosion_high")]:
+        if train[low] > train[high]:
+            raise ValueError(f"train.{low} is above train.{high} for {model}: {train[low]} and {train[high]}.")
+    if train["resize"] and train["resize_to"] < train["crop"]:
+        raise ValueError(
+            f"train.resize_to must be at least train.crop for {model}, {train['crop']}, not {train['resize_to']}."
+        )
+    milestones, factors = train["milestones"] or [], train["factors"] or []
+    if len(milestones) != len(factors) or sorted(milestones) != milestones:
+        raise ValueError(
+            f"train.milestones must rise, and train.factors be as many, for {model}: not {milestones} and {factors}."
+        )
+    if train["keep"] == "best" and not train["validate_every"]:
+        raise ValueError(
+            f"train.keep is best for {model}, so train.validate_every must say after how many steps to validate."
+        )
 
 
 def _cross_check_video(config: Mapping) -> None:
@@ -360,6 +397,12 @@ def initial_model(config: Mapping, model: str) -> list[str]:
 
 def _train_section(config: Mapping, model: str) -> dict:
     return config["train"] | config["train"]["models"].get(model, {})
+
+
+
+def steps(config: Mapping) -> int:
+    """Count the steps of all trainings together."""
+    return sum(_train_section(config, training.model)["steps"] for training in trainings(config))
 
 
 # Video

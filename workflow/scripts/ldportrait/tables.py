@@ -267,8 +267,9 @@ def of_capacity(table: pd.DataFrame, metrics: Sequence[str], region: str, note: 
     spread = _kind_of_spread(shown)
     words = [] if shown.empty else [_region(region), _spread(shown, spread=spread)]
     words += [
-        f"{model}, {variant}: {law_sentence(table, metrics[0], region, model, variant)}"
+        f"{model}, {variant}: {sentence}"
         for model, variant in shown[["model", "variant"]].drop_duplicates().itertuples(index=False)
+        if (sentence := law_sentence(table, metrics[0], region, model, variant))
     ]
     shown = shown.assign(fraction=shown.fraction.map("{} %".format))
     keys = ["model", "variant", "fraction"]
@@ -309,7 +310,10 @@ def errors(
     """
     halves = {"half": (summary.high - summary.low) / 2, "deviation": summary.deviation}
     summary = summary.assign(spread=halves[spread])
-    digits = {metric: decimals(rows.spread) for metric, rows in summary.groupby("metric")}
+    digits = {}
+    for metric, rows in summary.groupby("metric"):
+        least = rows.spread.max() / 10 if spread == "deviation" else 0  # of few seeds, one may be tiny by chance
+        digits[metric] = decimals(rows.spread[rows.spread >= least])
     lines = [
         ([str(name) for name in names], {row.metric: row for row in group.itertuples()})
         for names, group in summary.groupby(list(keys), sort=False)

@@ -8,12 +8,13 @@ from ldportrait.tables import Table, decimals, plus_minus
 REFERENCE = "frames"  # paired differences are to it
 COMPARED = ("mad", "dtssd")  # in these
 BOUND = "truth"  # no rival, since it knows the true alpha
+FEWEST = 6  # clips for a best one: of fewer, all may favour a method by chance in more than 5 % of the cases
 WORDS = {
     "frames": "the trimap-free model frame by frame",
-    "frames-smoothed": "that, smoothed over time as ours",
-    "mask": "the segmentation's mask itself",
-    "unsmoothed": "segmentation, trimap and the trimap-based model",
-    "ours": "segmentation, trimap, the trimap-based model and smoothing over time within the unknown region",
+    "frames-smoothed": "frames, smoothed over time in the same way as ours",
+    "mask": "the mask of the segmentation, as it is",
+    "unsmoothed": "ours without smoothing",
+    "ours": "segmentation, trimaps and the trimap-based model, smoothed over time within the unknown region",
     "truth": "ours with trimaps of the true alpha, no rival but an upper bound",
 }
 
@@ -23,15 +24,15 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
 
     `table` is that of scores.read_video. Columns mean, low and high are the mean over the clips' means over frames and
     its 95 % bootstrap interval over `clips`; difference, difference_low and difference_high the paired difference to
-    REFERENCE on the same clips; `best` marks the method that is clearly the best, BOUND aside (scores.clear_best).
+    REFERENCE on the same clips; `best` marks the method that is clearly the best, BOUND aside (scores.clear_best), if
+    there are FEWEST clips.
     """
     rows = []
     for benchmark in dict.fromkeys(table.benchmark):
         for metric in scores.VIDEO_METRICS:
             wide = scores.by_clip(table, benchmark, metric)
-            best = scores.clear_best(
-                {name: wide.loc[[name]].set_axis([0]) for name in wide.index.drop(BOUND, "ignore")}
-            )
+            rivals = wide.index.drop(BOUND, "ignore") if wide.shape[1] >= FEWEST else []
+            best = scores.clear_best({name: wide.loc[[name]].set_axis([0]) for name in rivals})
             for method in scores.in_method_order(wide.index):
                 found = scores.estimate(wide.loc[[method]].to_numpy())
                 row = {"benchmark": benchmark, "method": method, "metric": metric}
@@ -82,6 +83,5 @@ def _words(numbers: pd.DataFrame, bold: bool) -> str:
     words += f" {'; '.join(methods)}." if methods else ""
     if REFERENCE in set(numbers.method) and numbers.method.nunique() > 1:
         words += f" Δ: paired difference to {REFERENCE} and its interval, below 0 is better."
-    return words + (
-        " Bold: better than each other one, the bound aside, by a paired 95 % interval without 0." if bold else ""
-    )
+    aside = ", the bound aside," if BOUND in set(numbers.method) else ""
+    return words + (f" Bold: better than each other one{aside} by a paired 95 % interval without 0." if bold else "")
