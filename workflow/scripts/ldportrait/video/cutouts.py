@@ -21,7 +21,7 @@ from ldportrait.video.matting import BatchPredictor, Matte
 from ldportrait.video.segmenters import Segment
 
 REMEMBERED = 24  # frames whose alpha is kept from segmentation to matting
-FLOWS = 96  # flows that are kept from segmentation to smoothing: with batches of 4 none is computed twice
+FLOWS = 88  # flows that are kept from segmentation to smoothing: with batches of 4 none is computed twice
 
 Segmenting = Callable[[Iterable[Frame], str, Flows], Iterator[Segment]]  # frames, the clip's name and its flows
 Matting = Callable[[Iterable[tuple[Frame, np.ndarray]]], Iterator[Matte]]  # frames with their trimaps
