@@ -84,7 +84,7 @@ def test_a_pair_is_computed_once_and_little_is_kept(monkeypatch):
     assert len(computed) == 2  # there and back
     for a, b in zip(frames, frames[1:], strict=False):
         flows.trusted(a, b)
-    assert len(flows._flows) == len(flows._greys) == 4
+    assert len(flows._flows) == len(flows._greys) == len(flows._trusted) == 4
 
 
 def test_two_sizes_are_refused():

@@ -147,8 +147,8 @@ def test_the_model_for_videos_is_taken_where_it_is(place, tmp_path, monkeypatch)
     monkeypatch.setattr(matte_pictures, "DEFAULT", place / "small-free")
     monkeypatch.setattr(matte_pictures, "FOR_VIDEO", place / "small-trimap")
     loaded = []
-    load = matte_pictures.load
-    monkeypatch.setattr(matte_pictures, "load", lambda folder, *rest: loaded.append(folder.name) or load(folder, *rest))
+    load = models.load
+    monkeypatch.setattr(models, "load", lambda folder: loaded.append(folder.name) or load(folder))
     pictures(place / "a.mp4", tmp_path, coarse=place / "small-free")
     assert loaded == ["small-free", "small-trimap"]
     Image.fromarray(clips.moving_square(1)[0]).save(tmp_path / "p.png")

@@ -11,6 +11,7 @@ from ldportrait import commands, finishing
 
 if TYPE_CHECKING:
     import numpy as np
+    import torch
 
     from ldportrait.inference import Predictor
     from ldportrait.photos import Photo
@@ -316,37 +317,45 @@ def video_matter(
         raise ValueError(f"The model in {coarse} needs a trimap itself; --coarse must be a trimap-free one.")
 
     from ldportrait import matting
-    from ldportrait.video import cutouts, segmenters
-    from ldportrait.video.matting import one_by_one
+    from ldportrait.video import cutouts
+    from ldportrait.video.matting import batch_size, batched, one_by_one
 
     if needs and side is not None and side < matting.SMALLEST:
         raise ValueError(f"--side must be at least {matting.SMALLEST} for a model with trimaps, not {side}.")
     guess = cutouts.shared(load(coarse, onnx, gpus, threads))
     shown = (None if needs else side) or matting.shown_side(about)
     if needs:
-        matte = cutouts.by_trimaps(one_by_one(load(model, onnx, gpus, threads)), side=side or matting.SIDE)
+        predict = one_by_one(load(model, onnx, gpus, threads)) if onnx else batched(load_network(model, gpus, threads))
+        matte = cutouts.by_trimaps(predict, batch_size(gpus), side or matting.SIDE)
     else:
         matte = cutouts.whole(guess, shown)
     steady = {} if smooth else None
-    return lambda clip: cutouts.mattes(segmenters.frames(clip, guess, shown), matte, steady)
+    return lambda clip: cutouts.mattes(clip, clip.path.name, cutouts.found(guess, shown), matte, steady)
 
 
 def load(folder: Path, onnx: bool, gpus: int, threads: int) -> "Predictor":
     """Load a model to be run by torch or onnxruntime. ValueError or FileNotFoundError if it is not as it should be."""
     import cv2
+
+    from ldportrait import inference
+
+    cv2.setNumThreads(1)
+    if not onnx:
+        return inference.predictor(load_network(folder, gpus, threads))
+    if gpus:
+        raise ValueError("--onnx runs on the CPU; use --gpus 0.")
+    return inference.onnx_predictor(folder, threads)
+
+
+def load_network(folder: Path, gpus: int, threads: int) -> "torch.nn.Module":
+    """Load a model to be run by torch, where it is to run. ValueError or FileNotFoundError as `load`."""
     import torch
 
     from ldportrait import inference, models
 
-    cv2.setNumThreads(1)
     torch.set_num_threads(threads)
-    if onnx:
-        if gpus:
-            raise ValueError("--onnx runs on the CPU; use --gpus 0.")
-        return inference.onnx_predictor(folder, threads)
     place = inference.device(gpus)
-    network, _ = models.load(folder)
-    return inference.predictor(network.to(place, memory_format=torch.channels_last))
+    return models.load(folder)[0].to(place, memory_format=torch.channels_last)
 
 
 if __name__ == "__main__":

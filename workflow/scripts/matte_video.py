@@ -50,7 +50,10 @@ def main(
     ] = None,
     strength: Annotated[float, typer.Option(min=0, help="Weight of a neighbour in smoothing.")] = 1.0,
     neighbours: Annotated[int, typer.Option(min=0, help="Frames before and after that smooth one.")] = 3,
-    batch: Annotated[int, typer.Option(min=1, help="Frames shown to a trimap-based model at a time.")] = 4,
+    batch: Annotated[
+        int | None,
+        typer.Option(min=1, help="Frames shown to a trimap-based model at a time; by default 4 on a GPU, else 1."),
+    ] = None,
     output: Annotated[
         str, typer.Option(help="Of a video: rgba (cut out), alpha, or composite (before --background).")
     ] = "rgba",
@@ -83,7 +86,7 @@ def main(
     def mattes(frames: "Iterable[tuple[Frame, np.ndarray | None]]", item: str) -> "Iterator[Matte]":
         """The mattes of frames and, where it is known, their true alpha."""
         if trimaps == "evidence":
-            return cutouts.mattes(segment((frame for frame, _ in frames), item), matte, steady)
+            return cutouts.mattes((frame for frame, _ in frames), item, segment, matte, steady)
         made = matte(cutouts.true_trimaps(frames, item) if trimaps == "truth" else cutouts.unknown(frames))
         return cutouts.smoothed(made, steady)
 
@@ -110,7 +113,7 @@ def check(paths: list[Path], benchmark: str | None, trimaps: str, smooth: bool |
 
 
 def load(
-    model: Path, coarse: Path, segments: Path | None, trimaps: str, batch: int, gpus: int, threads: int
+    model: Path, coarse: Path, segments: Path | None, trimaps: str, batch: int | None, gpus: int, threads: int
 ) -> "tuple[Segmenting | None, Matting]":
     """Load the models that are needed; return what segments frames, and what mattes them.
 
@@ -143,17 +146,17 @@ def load(
             networks[folder] = models.load(folder)[0].to(place, memory_format=torch.channels_last)
         return networks[folder]
 
-    guess = None
-    if trimaps == "evidence" and segments is None:
-        guess = cutouts.shared(inference.predictor(network(coarse)))
-    if needs:
-        matte = cutouts.by_trimaps(video_matting.batched(network(model)), batch)
-    else:
-        predict = guess if guess and model == coarse else inference.predictor(network(model))
-        matte = cutouts.whole(predict, matting.shown_side(info))
+    guess = segment = None
     if segments is not None:
-        return cutouts.given(segments), matte
-    return cutouts.found(guess, coarse) if guess else None, matte
+        segment = cutouts.given(segments)
+    elif trimaps == "evidence":
+        guess = cutouts.shared(inference.predictor(network(coarse)))
+        segment = cutouts.found(guess, matting.shown_side(models.read_info(coarse)))
+    if needs:
+        predict = video_matting.batched(network(model))
+        return segment, cutouts.by_trimaps(predict, batch or video_matting.batch_size(gpus))
+    predict = guess if guess and model == coarse else inference.predictor(network(model))
+    return segment, cutouts.whole(predict, matting.shown_side(info))
 
 
 def matte_file(

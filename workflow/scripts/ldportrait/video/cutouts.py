@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from ldportrait import matting, models
+from ldportrait import matting
 from ldportrait.benchmarks import bank
 from ldportrait.inference import Predictor
 from ldportrait.photos import Photo
@@ -16,12 +16,14 @@ from ldportrait.trimaps import UNKNOWN
 from ldportrait.video import files, segmenters, trimaps
 from ldportrait.video import matting as video_matting
 from ldportrait.video.files import Clip, Frame
+from ldportrait.video.flow import Flows
 from ldportrait.video.matting import BatchPredictor, Matte
 from ldportrait.video.segmenters import Segment
 
 REMEMBERED = 24  # frames whose alpha is kept from segmentation to matting
+FLOWS = 88  # flows that are kept from segmentation to smoothing: with batches of 4 none is computed twice
 
-Segmenting = Callable[[Iterable[Frame], str], Iterator[Segment]]  # frames and the clip's name
+Segmenting = Callable[[Iterable[Frame], str, Flows], Iterator[Segment]]  # frames, the clip's name and its flows
 Matting = Callable[[Iterable[tuple[Frame, np.ndarray]]], Iterator[Matte]]  # frames with their trimaps
 Finish = Callable[[Photo, np.ndarray], np.ndarray]
 Truths = Iterable[tuple[Frame, np.ndarray | None]]  # frames with their true alpha, where it is known
@@ -32,16 +34,15 @@ def shared(predict: Predictor) -> Predictor:
     return video_matting.remembering(predict, REMEMBERED)
 
 
-def found(predict: Predictor, folder: Path) -> Segmenting:
-    """Segment frames by a trimap-free model from a folder."""
-    side = matting.shown_side(models.read_info(folder))
-    return lambda frames, item: segmenters.frames(frames, predict, side)
+def found(predict: Predictor, side: int) -> Segmenting:
+    """Segment frames by a trimap-free network that is shown them at `side`."""
+    return lambda frames, item, flows: segmenters.frames(frames, predict, side, flows=flows)
 
 
 def given(folder: Path) -> Segmenting:
     """Segment frames as segment_video did, whose output is in `folder`; ValueError where it does not fit the clip."""
 
-    def read(frames: Iterable[Frame], item: str) -> Iterator[Segment]:
+    def read(frames: Iterable[Frame], item: str, flows: Flows) -> Iterator[Segment]:
         for frame, segment in zip_longest(frames, segmenters.read(folder, item)):
             if frame is None or segment is None or segment[0].shape != frame.rgb.shape[:2]:
                 raise ValueError(
@@ -52,8 +53,8 @@ def given(folder: Path) -> Segmenting:
     return read
 
 
-def by_trimaps(predict: BatchPredictor, batch: int = video_matting.BATCH, side: int = matting.SIDE) -> Matting:
-    """Matte by a trimap-based network."""
+def by_trimaps(predict: BatchPredictor, batch: int, side: int = matting.SIDE) -> Matting:
+    """Matte by a trimap-based network, `batch` frames at a time."""
     return partial(video_matting.matte, predict=predict, batch=batch, side=side)
 
 
@@ -62,15 +63,23 @@ def whole(predict: Predictor, side: int) -> Matting:
     return partial(video_matting.matte_free, predict=predict, side=side)
 
 
-def mattes(segments: Iterable[Segment], matte: Matting, smoothing: Mapping[str, float] | None) -> Iterator[Matte]:
-    """Matte segmented frames by trimaps of evidence, smoothed with the options of `matting.smooth`, None for not."""
-    known = ((segment.frame, trimaps.evidence(segment.mask, segment.doubt)) for segment in segments)
-    return smoothed(matte(known), smoothing)
+def mattes(
+    frames: Iterable[Frame], item: str, segment: Segmenting, matte: Matting, smoothing: Mapping[str, float] | None
+) -> Iterator[Matte]:
+    """Matte a clip's frames by trimaps of evidence, smoothed with the options of `matting.smooth`, None for not.
+
+    Segmentation and smoothing share their optical flow.
+    """
+    flows = Flows(kept=FLOWS)
+    known = ((found.frame, trimaps.evidence(found.mask, found.doubt)) for found in segment(frames, item, flows))
+    return smoothed(matte(known), smoothing, flows)
 
 
-def smoothed(stream: Iterator[Matte], smoothing: Mapping[str, float] | None) -> Iterator[Matte]:
+def smoothed(
+    stream: Iterator[Matte], smoothing: Mapping[str, float] | None, flows: Flows | None = None
+) -> Iterator[Matte]:
     """Smooth mattes, unless `smoothing` is None."""
-    return stream if smoothing is None else video_matting.smooth(stream, **smoothing)
+    return stream if smoothing is None else video_matting.smooth(stream, **smoothing, flows=flows)
 
 
 def true_trimaps(frames: Truths, item: str) -> Iterator[tuple[Frame, np.ndarray]]:

@@ -5,6 +5,7 @@ has moved in b. `warp` with it brings values of b to where their pixels are in a
 """
 
 from collections import OrderedDict
+from collections.abc import Callable, Hashable
 
 import cv2
 import numpy as np
@@ -22,8 +23,8 @@ COLOUR = 20  # levels, of 255: pixels that differ by so much hardly show the sam
 class Flows:
     """Flow between any two frames of a clip by dense inverse search (Kroeger et al. 2016), each pair computed once.
 
-    Grey pictures of no more than `side` pixels are compared, and the latest `kept` flows are remembered at that size.
-    Frames are told apart by their index.
+    Grey pictures of no more than `side` pixels are compared, and the latest `kept` flows are remembered at that size,
+    with where they are trusted. Frames are told apart by their index, so that each clip needs its own.
     """
 
     def __init__(self, side: int = SIDE, kept: int = KEPT) -> None:
@@ -32,6 +33,7 @@ class Flows:
         self._search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
         self._greys: OrderedDict[int, np.ndarray] = OrderedDict()
         self._flows: OrderedDict[tuple[int, int], np.ndarray] = OrderedDict()
+        self._trusted: OrderedDict[tuple[int, int], np.ndarray] = OrderedDict()
 
     def between(self, a: Frame, b: Frame) -> np.ndarray:
         """The flow (H, W, 2) float32 from a to b. ValueError for frames of two sizes."""
@@ -39,7 +41,8 @@ class Flows:
 
     def trusted(self, a: Frame, b: Frame) -> np.ndarray:
         """Where in a, (H, W) bool, the flow to b is right as far as can be told: it comes back from there."""
-        sure = trusted(self._small(a, b), self._small(b, a))
+        both = (a.index, b.index)
+        sure = self._once(self._trusted, both, lambda: trusted(self._small(a, b), self._small(b, a)))
         if sure.shape == a.rgb.shape[:2]:
             return sure
         return cv2.resize(sure.view(np.uint8), a.rgb.shape[1::-1], interpolation=cv2.INTER_NEAREST_EXACT).view(bool)
@@ -48,13 +51,12 @@ class Flows:
         """The flow at the size at which it is computed."""
         if a.rgb.shape != b.rgb.shape:
             raise ValueError(f"Frame {a.index} is {a.rgb.shape[:2]}, but frame {b.index} is {b.rgb.shape[:2]}.")
-        pair = (a.index, b.index)
-        if pair not in self._flows:
-            height, width = self._size(a)
-            self._flows[pair] = self._search.calc(self._grey(a), self._grey(b), None)[:height, :width]
-            _forget(self._flows, self.kept)
-        self._flows.move_to_end(pair)
-        return self._flows[pair]
+        height, width = self._size(a)
+
+        def search() -> np.ndarray:
+            return self._search.calc(self._grey(a), self._grey(b), None)[:height, :width]
+
+        return self._once(self._flows, (a.index, b.index), search)
 
     def _size(self, frame: Frame) -> tuple[int, int]:
         """Height and width at which a frame is compared."""
@@ -64,22 +66,25 @@ class Flows:
 
     def _grey(self, frame: Frame) -> np.ndarray:
         """A frame's grey values at the size that is compared, uint8, and padded where that is too small."""
-        if frame.index not in self._greys:
+
+        def grey() -> np.ndarray:
             height, width = self._size(frame)
             grey = cv2.cvtColor(frame.rgb, cv2.COLOR_RGB2GRAY)
             if grey.shape != (height, width):
                 grey = cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA)
             below, beside = (max(0, SMALLEST - side) for side in grey.shape)
-            self._greys[frame.index] = cv2.copyMakeBorder(grey, 0, below, 0, beside, cv2.BORDER_REPLICATE)
-            _forget(self._greys, self.kept)
-        self._greys.move_to_end(frame.index)
-        return self._greys[frame.index]
+            return cv2.copyMakeBorder(grey, 0, below, 0, beside, cv2.BORDER_REPLICATE)
 
+        return self._once(self._greys, frame.index, grey)
 
-def _forget(kept: OrderedDict, count: int) -> None:
-    """Drop what was not asked for the longest time."""
-    while len(kept) > count:
-        kept.popitem(last=False)
+    def _once(self, kept: OrderedDict, key: Hashable, make: Callable[[], np.ndarray]) -> np.ndarray:
+        """What is kept under a key, made if it is not; what was not asked for the longest time is dropped."""
+        if key not in kept:
+            kept[key] = make()
+            while len(kept) > self.kept:
+                kept.popitem(last=False)
+        kept.move_to_end(key)
+        return kept[key]
 
 
 def enlarge(flow: np.ndarray, shape: tuple[int, int]) -> np.ndarray:

@@ -19,7 +19,7 @@ from ldportrait.trimaps import UNKNOWN
 from ldportrait.video.files import Frame
 from ldportrait.video.flow import Flows, agreement, targets
 
-BATCH = 4  # frames shown to the network at a time
+BATCH = 4  # frames shown to the network at a time on a GPU; a CPU takes longer for batches than for frame after frame
 NEIGHBOURS = 3  # frames before and after that smooth one
 STRENGTH = 1.0  # weight of a neighbour whose motion and colour fit, beside 1 of the frame itself
 
@@ -50,13 +50,18 @@ def batched(network: torch.nn.Module) -> BatchPredictor:
     return predict
 
 
+def batch_size(gpus: int) -> int:
+    """How many frames at a time are shown to a network on a GPU, or on none."""
+    return BATCH if gpus else 1
+
+
 def one_by_one(predict: Predictor) -> BatchPredictor:
     """Let a predictor of single pictures take batches."""
     return lambda images, trimaps: np.stack([predict(*pair) for pair in zip(images, trimaps, strict=True)])
 
 
 def matte(
-    frames: Iterable[tuple[Frame, np.ndarray]], predict: BatchPredictor, batch: int = BATCH, side: int = matting.SIDE
+    frames: Iterable[tuple[Frame, np.ndarray]], predict: BatchPredictor, batch: int = 1, side: int = matting.SIDE
 ) -> Iterator[Matte]:
     """Give alpha to frames of one size with their trimaps (H, W) by a trimap-based network, `batch` frames at a time.
 

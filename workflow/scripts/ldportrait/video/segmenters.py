@@ -70,15 +70,21 @@ class _Seen:
     alpha: np.ndarray
 
 
-def frames(pictures: Iterable[Frame], predict: Predictor, side: int, neighbours: int = NEIGHBOURS) -> Iterator[Segment]:
+def frames(
+    pictures: Iterable[Frame],
+    predict: Predictor,
+    side: int,
+    neighbours: int = NEIGHBOURS,
+    flows: Flows | None = None,
+) -> Iterator[Segment]:
     """Segment by a trimap-free network that is shown each picture at `side`, and by votes of the frames around it.
 
     The frames 1, 2, 4 … before and after, `neighbours` of them to either side, are asked what they say of each pixel,
     at the place where optical flow finds it; see `vote`. Parts of the mask that only one frame shows, or that lie
-    apart, are removed.
+    apart, are removed. `flows` of the same clip, if others use them too.
     """
     distances = [2**step for step in range(neighbours)]
-    flows = Flows(kept=2 * neighbours * (1 + max(distances, default=0)))
+    flows = flows or Flows(kept=2 * neighbours * (1 + max(distances, default=0)))
     seen = (_Seen(picture, matting.matte_whole(predict, picture.rgb, side)) for picture in pictures)
     return watched(_voted(own, others, flows) for own, others in _windows(seen, distances))
 
