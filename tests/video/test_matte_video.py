@@ -131,6 +131,23 @@ def test_a_truncated_video_gives_what_there_is_and_a_sentence(place, tmp_path, c
         assert len(told.err.splitlines()) == 1
 
 
+@pytest.mark.parametrize("command", ["matte_pictures", "matte_video"])
+def test_the_sound_stays_unless_it_is_not_wanted(place, tmp_path, command):
+    """Both commands: a tone of 1 kHz from 0.2 s on; left out by --no-sound; and a folder of pictures has none."""
+    source = clips.write_with_tones(tmp_path / "a.mp4", "aac", Fraction(2, 5), flash=Fraction(1, 5))
+    for name, options in (("b.mov", []), ("c.mov", ["--no-sound"])):
+        words = [SCRIPTS / f"{command}.py", source, tmp_path / name, "--model", place / "small-free", *options]
+        words += ["--coarse", place / "small-free"] if command == "matte_video" else []
+        result = subprocess.run([sys.executable, *map(str, words)], capture_output=True, text=True, check=False)
+        assert (result.returncode, result.stderr) == (0, "")
+        with av.open(str(tmp_path / name)) as container:
+            assert len(container.streams.audio) == (not options)
+    times, values = clips.hear(tmp_path / "b.mov")
+    assert times[np.abs(values) > 0.2][0] == pytest.approx(0.2, abs=0.002)
+    sounding = (times > 0.22) & (times < 0.38)
+    assert clips.pitch(times[sounding], values[sounding]) == pytest.approx(1000, abs=6)
+
+
 def test_a_video_is_never_replaced(place, tmp_path):
     path = clips.write(tmp_path / "a.mov", clips.moving_square(3))
     content = path.read_bytes()

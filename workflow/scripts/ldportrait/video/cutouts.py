@@ -18,6 +18,7 @@ from ldportrait.video import matting as video_matting
 from ldportrait.video.files import Clip, Frame
 from ldportrait.video.matting import BatchPredictor, Matte
 from ldportrait.video.segmenters import Segment
+from ldportrait.video.sound import Sound
 
 REMEMBERED = 24  # frames whose alpha is kept from segmentation to matting
 
@@ -87,17 +88,22 @@ def unknown(frames: Truths) -> Iterator[tuple[Frame, np.ndarray]]:
         yield frame, np.full(frame.rgb.shape[:2], UNKNOWN, np.uint8)
 
 
-def write(stream: Iterable[Matte], clip: Clip, target: Path, finish: Finish, nested: bool = False) -> int:
+def write(
+    stream: Iterable[Matte], clip: Clip, target: Path, finish: Finish, nested: bool = False, sound: bool = True
+) -> int:
     """Write what `finish` makes of each frame and its alpha to `target` (see `files.writing`); return how many.
 
-    Shows progress against the number of frames that the clip claims; `nested`, below another bar.
+    A file gets the clip's sound, if `sound`; the clip's problems tell what cannot be had of it. Shows progress against
+    the number of frames that the clip claims; `nested`, below another bar.
     """
     count = 0
+    heard = Sound(clip.path, clip.start) if sound and clip.path.is_file() and target.suffix else None
     look = {"desc": clip.path.name, "unit": "frame", "position": int(nested), "leave": not nested, "disable": None}
-    with files.writing(target, clip.rate) as write_frame, tqdm(total=clip.count, **look) as bar:
+    with files.writing(target, clip.rate, heard) as write_frame, tqdm(total=clip.count, **look) as bar:
         for matte in stream:
             write_frame(finish(Photo(matte.frame.rgb), matte.alpha), matte.frame.seconds)
             count += 1
             bar.update()
         bar.total = count  # what the file claims may be more than there is
+    clip.problems += heard.problems if heard else []
     return count

@@ -1,7 +1,7 @@
 """Videos and folders of frames, read and written one frame at a time.
 
 A frame is read upright (the turn of its tag is applied), as 8-bit RGB, with its own time, so that a variable frame rate
-is kept. What is damaged is read as far as it goes; `problems` then says so. Sound is left out.
+is kept. What is damaged is read as far as it goes; `problems` then says so.
 """
 
 import contextlib
@@ -17,6 +17,7 @@ from PIL import Image
 
 from ldportrait import images
 from ldportrait.shards import replacing, replacing_folder
+from ldportrait.video.sound import Sound
 
 VIDEOS = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".mpg", ".mpeg")
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
@@ -41,7 +42,8 @@ class Frame:
 class Clip:
     """A video or a folder of frames: its (H, W), upright; frames a second, on average; how many frames it claims.
 
-    To iterate reads it from its start; `problems` has a sentence for whatever could not be read then.
+    To iterate reads it from its start; `problems` has a sentence for whatever could not be read then. `start` is the
+    first frame's time in seconds by the file's own clock, which its sound goes by as well.
     """
 
     path: Path
@@ -50,6 +52,7 @@ class Clip:
     count: int | None
     read: Callable[["Clip"], Iterator[Frame]]
     problems: list[str] = field(default_factory=list)
+    start: Fraction = Fraction(0)
 
     def __iter__(self) -> Iterator[Frame]:
         """Yield the frames."""
@@ -77,6 +80,8 @@ def open_clip(path: Path, rate: Fraction = RATE) -> Clip:
             if not container.streams.video:
                 raise ValueError(f"{path} has no pictures in it.")
             stream = container.streams.video[0]
+            if stream.codec_context is None:
+                raise ValueError(f"{path} cannot be read: its pictures are coded in an unknown way.")
             if stream.codec_context.width * stream.codec_context.height > LARGEST:
                 raise ValueError(f"{path} is too large to be read: it has more than {LARGEST / 1e6:.0f} megapixels.")
             found = stream.average_rate or stream.guessed_rate or rate
@@ -109,7 +114,8 @@ def _frames(clip: Clip) -> Iterator[Frame]:
             clip.problems.append(f"{clip.path} changes its size at frame {index}; what follows is left out.")
             return
         own = Fraction(picture.pts) * picture.time_base if picture.pts is not None else None
-        start = own if start is None else start
+        if start is None and own is not None:
+            start = clip.start = own
         seconds = index / clip.rate if own is None or start is None else own - start
         if before is not None and seconds <= before:  # damaged times: frames follow each other all the same
             seconds = before + 1 / clip.rate
@@ -218,11 +224,12 @@ def check_target(path: Path, alpha: bool) -> None:
 
 
 @contextlib.contextmanager
-def writing(path: Path, rate: Fraction) -> Iterator[Write]:
+def writing(path: Path, rate: Fraction, sound: Sound | None = None) -> Iterator[Write]:
     """Give a function that writes a picture with its time: (H, W, 4), (H, W, 3) or (H, W) uint8, all alike.
 
     By the path's suffix: .mov is ProRes 4444 and .webm VP9, both with alpha for four channels; .mp4 is H.264; without
-    a suffix, a folder of PNGs. What is written appears whole at the end, or not at all. ValueError for another path.
+    a suffix, a folder of PNGs, without sound. What is written appears whole at the end, or not at all. ValueError for
+    another path.
     """
     path = Path(path)
     check_target(path, False)
@@ -238,12 +245,18 @@ def writing(path: Path, rate: Fraction) -> Iterator[Write]:
             if stream is None:
                 check_target(path, picture.ndim == 3 and picture.shape[2] == 4)
                 stream = _stream(container, path.suffix.lower(), picture, rate)
+                if sound is not None:
+                    sound.begin(container, path.suffix.lower())
             container.mux(stream.encode(_encodable(picture, stream, seconds)))
+            if sound is not None:
+                sound.until(seconds)
 
         yield write
         if stream is None:
             raise ValueError(f"There was no frame to write to {path}.")
         container.mux(stream.encode(None))
+        if sound is not None:
+            sound.finish()
 
 
 def _stream(
