@@ -30,7 +30,7 @@ def write(
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=25, options={"crf": "4", "g": "4", "bf": "0"} | options)
         stream.height, stream.width, stream.pix_fmt = *frames.shape[1:3], pixels
-        stream.codec_context.time_base = TICK
+        stream.codec_context.time_base = Fraction(1, 25) if path.suffix == ".avi" else TICK  # an AVI counts frames
         stream.codec_context.colorspace, stream.codec_context.color_range = 1, 1
         for index, rgb in enumerate(frames):
             frame = av.VideoFrame.from_ndarray(rgb, format="rgb24")
@@ -61,17 +61,19 @@ def write_with_tones(
     tones: tuple[int, ...] = (1000,),
     rate: int = 48_000,
     flash: Fraction = Fraction(1),
+    after: Fraction = Fraction(0),
 ) -> Path:
     """Encode dark pictures that turn bright at `flash` seconds, where a tone sets in; one track for each tone, in Hz.
 
-    Pictures are 64 × 48, 25 a second, and begin `late` seconds after the sound, whose codec is `sound`.
+    Pictures are 64 × 48, 25 a second. The sound, whose codec is `sound`, begins `late` seconds before them and goes on
+    `after` seconds behind them.
     """
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libvpx-vp9" if path.suffix == ".webm" else "libx264", rate=25)
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
-        stream.codec_context.time_base = TICK
+        stream.codec_context.time_base = Fraction(1, 25) if path.suffix == ".avi" else TICK  # an AVI counts frames
         tracks = [container.add_stream(sound, rate=rate, layout="mono") for _ in tones]
-        times = np.arange(round(rate * (seconds + late))) / rate
+        times = np.arange(round(rate * (late + seconds + after))) / rate
         waves = [0.5 * np.sin(2 * np.pi * tone * times) * (times >= late + flash) for tone in tones]
         for index in range(round(25 * seconds)):
             picture = np.full((48, 64, 3), 220 if Fraction(index, 25) >= flash else 30, np.uint8)

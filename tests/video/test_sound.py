@@ -81,6 +81,13 @@ def test_every_track_is_carried(tmp_path, name):
         assert clips.pitch(times[sounding], values[sounding]) == pytest.approx(tone, abs=2)
 
 
+def test_sound_goes_on_behind_the_last_picture(tmp_path):
+    clips.write_with_tones(tmp_path / "a.mp4", "aac", after=Fraction(1))
+    assert carry(tmp_path / "a.mp4", tmp_path / "b.webm") == []
+    times, values = clips.hear(tmp_path / "b.webm")
+    assert times[np.abs(values) > 0.2][-1] == pytest.approx(3, abs=0.03)
+
+
 def test_a_silent_video_stays_silent(tmp_path):
     clips.write(tmp_path / "a.mp4", clips.moving_square())
     assert carry(tmp_path / "a.mp4", tmp_path / "b.mp4") == []

@@ -147,7 +147,7 @@ def test_a_folder_with_a_broken_frame(tmp_path):
     assert "2.png is not a readable picture" in sentence
 
 
-@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".avi"])
 def test_a_truncated_file_gives_what_can_be_read(tmp_path, suffix):
     frames = clips.moving_square(30)
     path = clips.write(tmp_path / f"a{suffix}", frames, movflags="+faststart")
@@ -169,7 +169,32 @@ def test_a_truncated_file_gives_what_can_be_read(tmp_path, suffix):
     for frame, true in zip(found[:-1], frames, strict=False):
         assert np.abs(frame.rgb.astype(int) - true).mean() < 3
     assert clip.problems
+    assert "cut off" in clip.problems[-1] or suffix == ".mp4"
     assert all(str(path) in sentence and sentence.endswith(".") for sentence in clip.problems)
+
+
+def trimmed(path, seconds):
+    """A copy without the first seconds, as a phone cuts: the frames are there, and the head says not to show them."""
+    with av.open(str(path)) as source, av.open(str(path.with_stem("trimmed")), "w") as container:
+        stream = container.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                packet.pts, packet.dts = (time - round(seconds / packet.time_base) for time in (packet.pts, packet.dts))
+                packet.stream = stream
+                container.mux(packet)
+    return path.with_stem("trimmed")
+
+
+def test_a_whole_file_is_not_called_cut_off(tmp_path):
+    """Sound that lasts longer than the pictures, pictures that begin later, and pictures that were trimmed."""
+    for path, count in (
+        (clips.write_with_tones(tmp_path / "a.mkv", "flac", after=Fraction(2)), 50),
+        (clips.write_with_tones(tmp_path / "b.webm", "libopus", late=Fraction(3)), 50),
+        (clips.write_with_tones(tmp_path / "c.avi", "libmp3lame"), 50),
+        (trimmed(clips.write(tmp_path / "d.mp4", clips.moving_square(30)), Fraction(4, 5)), 10),
+    ):
+        clip, found = read(path)
+        assert (len(found), clip.problems) == (count, [])
 
 
 def test_a_damaged_file_is_read_past_its_damage(tmp_path):

@@ -85,18 +85,25 @@ def open_clip(path: Path, rate: Fraction = RATE) -> Clip:
             if stream.codec_context.width * stream.codec_context.height > LARGEST:
                 raise ValueError(f"{path} is too large to be read: it has more than {LARGEST / 1e6:.0f} megapixels.")
             found = stream.average_rate or stream.guessed_rate or rate
-            length = stream.duration * stream.time_base if stream.duration else None
-            if length is None and container.duration:
-                length = Fraction(container.duration, av.time_base)
-            count = stream.frames or (round(length * found) if length else None)
+            own, whole = _lengths(container, stream)
     except av.FFmpegError as error:
         raise ValueError(f"Nothing can be read of {path}: {error.strerror}.") from error
-    clip = Clip(path, (0, 0), Fraction(found), count, _frames)
+    clip = Clip(path, (0, 0), Fraction(found), None, _frames)
     first = next(iter(clip), None)
     if first is None:
         raise ValueError(f"Nothing can be read of {path}: it has no whole frame.")
     clip.shape = first.rgb.shape[:2]
+    length = whole - clip.start if own is None and whole is not None else own
+    clip.count = None if length is None else max(1, round(length * clip.rate))
     return clip
+
+
+def _lengths(container: av.container.InputContainer, stream: av.VideoStream) -> tuple[Fraction | None, Fraction | None]:
+    """How many seconds a file says that its pictures last, and when all that is in it ends; None where it does not."""
+    own = stream.duration * stream.time_base if stream.duration else None
+    if container.format.name == "avi" and stream.average_rate:  # whose duration FFmpeg fits to what is left of the file
+        own = stream.frames / stream.average_rate
+    return own, Fraction(container.duration, av.time_base) if container.duration else None
 
 
 def numbered(pictures: Iterable[tuple[np.ndarray, np.ndarray | None]]) -> Iterator[tuple[Frame, np.ndarray | None]]:
@@ -121,23 +128,26 @@ def _frames(clip: Clip) -> Iterator[Frame]:
             seconds = before + 1 / clip.rate
         yield Frame(index, seconds, rgb)
         index, before = index + 1, seconds
-    if not clip.problems and clip.count and index < 0.98 * clip.count - 1:
-        clip.problems.append(f"{clip.path} ends after {index} of about {clip.count} frames; it is cut off.")
 
 
 def _decoded(clip: Clip) -> Iterator[av.VideoFrame]:
     """Decode packet by packet, past damaged ones; `problems` counts these and says where the file breaks off."""
-    lost = 0
+    lost, end = 0, Fraction(0)
     with av.open(str(clip.path)) as container:
         stream = container.streams.video[0]
         stream.codec_context.options = {"max_pixels": str(LARGEST)}  # the file's head may promise less
-        packets = container.demux(stream)
+        own, whole = _lengths(container, stream)
+        packets = container.demux()
         while True:
             try:
                 packet = next(packets, None)
             except av.FFmpegError as error:
                 clip.problems.append(f"{clip.path} cannot be read to its end: {error.strerror}.")
                 packet = None
+            if packet is not None and packet.pts is not None and (own is None or packet.stream is stream):
+                end = max(end, (packet.pts + (packet.duration or 0)) * packet.time_base)
+            if packet is not None and packet.stream is not stream:
+                continue
             try:
                 yield from stream.codec_context.decode(packet)
             except EOFError:  # the decoder was emptied before
@@ -148,6 +158,9 @@ def _decoded(clip: Clip) -> Iterator[av.VideoFrame]:
                 break
     if lost:
         clip.problems.append(f"{clip.path} is damaged: {lost} of its packets could not be decoded.")
+    said, there = (whole, end) if own is None else (own, end - clip.start)
+    if not clip.problems and said is not None and there < 0.98 * said - 1 / clip.rate:
+        clip.problems.append(f"{clip.path} ends at {float(there):.1f} of {float(said):.1f} seconds; it is cut off.")
 
 
 def _upright(picture: av.VideoFrame) -> np.ndarray:
