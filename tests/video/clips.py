@@ -41,14 +41,15 @@ def write(
     return path
 
 
-def turn(path: Path) -> None:
-    """Mark an mp4 as to be shown turned by a quarter clockwise: in its track's header, as a phone does.
+def turn(path: Path, a: int = 0, b: int = 1, c: int = -1, d: int = 0) -> None:
+    """Mark an mp4 as to be shown turned, else by a quarter clockwise: in its track's header, as a phone does.
 
-    The matrix (a b u; c d v; x y w) follows 40 bytes after the name of the box (version 0): a = d = 0, b = 1, c = -1.
+    The matrix (a b u; c d v; x y w) follows 40 bytes after the name of the box (version 0): column p and row q of the
+    picture are shown at a p + c q and b p + d q.
     """
     content = bytearray(path.read_bytes())
     start = content.index(b"tkhd") + 4 + 40
-    numbers = [0, 1 << 16, 0, -1 << 16, 0, 0, 0, 0, 1 << 30]
+    numbers = [a * 65536, b * 65536, 0, c * 65536, d * 65536, 0, 0, 0, 1 << 30]
     content[start : start + 36] = b"".join(number.to_bytes(4, "big", signed=True) for number in numbers)
     path.write_bytes(content)
 

@@ -29,7 +29,7 @@ def carry(source, target):
     """Copy a video's pictures and sound; return what is said."""
     clip = files.open_clip(source)
     sound = Sound(clip.path, clip.start)
-    with files.writing(target, clip.rate, sound) as write:
+    with files.writing(target, clip.rate, sound=sound) as write:
         for frame in clip:
             write(frame.rgb, frame.seconds)
     return clip.problems + sound.problems

@@ -99,7 +99,7 @@ def write(
     count = 0
     heard = Sound(clip.path, clip.start) if sound and clip.path.is_file() and target.suffix else None
     look = {"desc": clip.path.name, "unit": "frame", "position": int(nested), "leave": not nested, "disable": None}
-    with files.writing(target, clip.rate, heard) as write_frame, tqdm(total=clip.count, **look) as bar:
+    with files.writing(target, clip.rate, clip.aspect, heard) as write_frame, tqdm(total=clip.count, **look) as bar:
         for matte in stream:
             write_frame(finish(Photo(matte.frame.rgb), matte.alpha), matte.frame.seconds)
             count += 1
