@@ -24,7 +24,7 @@ DEFAULT = Path("resources/models/portrait")
 FOR_VIDEO = Path("resources/models/trimap")  # where there is one: with trimaps from DEFAULT, steadier than that alone
 PICTURES = set(".jpg .jpeg .png .webp .bmp .tif .tiff .gif .avif .heic .heif".split())
 FORMATS = {"mov": ".mov", "webm": ".webm", "mp4": ".mp4", "png": ""}  # png is a folder of pictures
-VIDEOS = set(".mp4 .mov .m4v .mkv .webm .avi .mpg .mpeg".split())
+VIDEOS = set(".mp4 .mov .m4v .mkv .webm .avi .mpg .mpeg .mts .m2ts .mxf .3gp .wmv .flv".split())
 
 
 def main(
@@ -332,7 +332,9 @@ def video_matter(
     else:
         matte = cutouts.whole(guess, shown)
     steady = {} if smooth else None
-    return lambda clip: cutouts.mattes(segmenters.frames(clip, guess, shown), matte, steady)
+    return lambda clip: cutouts.mattes(
+        segmenters.told(segmenters.frames(clip, guess, shown), clip.path.name), matte, steady
+    )
 
 
 def load(folder: Path, onnx: bool, gpus: int, threads: int) -> "Predictor":

@@ -76,7 +76,7 @@ def main(
     check(paths, benchmark, trimaps, smooth)
     finishing.check(output, background)
     segment, matte = load(model, coarse, segments, trimaps, batch, gpus, threads)
-    from ldportrait.video import cutouts
+    from ldportrait.video import cutouts, segmenters
 
     smoothing = {"strength": strength, "neighbours": neighbours}
     steady = smoothing if smooth or (smooth is None and trimaps != "none") else None
@@ -84,7 +84,8 @@ def main(
     def mattes(frames: "Iterable[tuple[Frame, np.ndarray | None]]", item: str) -> "Iterator[Matte]":
         """The mattes of frames and, where it is known, their true alpha."""
         if trimaps == "evidence":
-            return cutouts.mattes(segment((frame for frame, _ in frames), item), matte, steady)
+            found = segment((frame for frame, _ in frames), item)
+            return cutouts.mattes(segmenters.told(found, item), matte, steady)
         made = matte(cutouts.true_trimaps(frames, item) if trimaps == "truth" else cutouts.unknown(frames))
         return cutouts.smoothed(made, steady)
 

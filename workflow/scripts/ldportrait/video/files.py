@@ -19,7 +19,6 @@ from ldportrait import images
 from ldportrait.shards import replacing, replacing_folder
 from ldportrait.video.sound import Sound
 
-VIDEOS = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".mpg", ".mpeg")
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 TIMES = "times.csv"  # beside the pictures of a sequence: each one's time
 RATE = Fraction(25)  # frames a second where pictures have no times
@@ -61,11 +60,6 @@ class Clip:
         """Yield the frames."""
         self.problems.clear()
         return self.read(self)
-
-
-def is_video(path: Path) -> bool:
-    """Say whether a path is named like a video."""
-    return Path(path).suffix.lower() in VIDEOS
 
 
 def open_clip(path: Path, rate: Fraction = RATE) -> Clip:
