@@ -4,6 +4,7 @@ import hashlib
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -20,7 +21,7 @@ import matte_pictures
 import matte_video
 from ldportrait import inference, matting, models, trimaps
 from ldportrait.benchmarks import bank_clips
-from ldportrait.video import files
+from ldportrait.video import files, segmenters
 
 MODELS = {"small-free": {"widths": [4, 8], "depth": 1, "side": 32}, "small-trimap": {"widths": [4, 8]}}
 BANK = ROOT / "resources" / "bank"
@@ -129,6 +130,41 @@ def test_a_truncated_video_gives_what_there_is_and_a_sentence(place, tmp_path, c
         assert 5 < len(read(out)) < 30
         assert "a.mkv" in told.err
         assert len(told.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("command", [pictures, video])
+def test_who_leaves_is_told(place, tmp_path, monkeypatch, capsys, command):
+    """What the masks say of the person, whoever watches them."""
+    events = ["", "", "left", "absent", "entered", ""]
+
+    def watched(segments):
+        return (replace(segment, event=event) for segment, event in zip(segments, events, strict=True))
+
+    monkeypatch.setattr(segmenters, "watched", watched)
+    coarse = {} if command is pictures else {"coarse": place / "small-free"}
+    command(place / "a.mp4", tmp_path / "b.mov", model=place / "small-free", **coarse)
+    told = [line.partition(", ")[2] for line in capsys.readouterr().out.splitlines() if ", frame" in line]
+    assert told == [
+        "frame 2 (0.05 s): the person has left the picture",
+        "frame 4 (0.33 s): a person has entered the picture",
+    ]
+
+
+@pytest.mark.parametrize("command", ["matte_pictures", "matte_video"])
+def test_the_sound_stays_unless_it_is_not_wanted(place, tmp_path, command):
+    """Both commands: a tone of 1 kHz from 0.2 s on; left out by --no-sound; and a folder of pictures has none."""
+    source = clips.write_with_tones(tmp_path / "a.mp4", "aac", Fraction(2, 5), flash=Fraction(1, 5))
+    for name, options in (("b.mov", []), ("c.mov", ["--no-sound"])):
+        words = [SCRIPTS / f"{command}.py", source, tmp_path / name, "--model", place / "small-free", *options]
+        words += ["--coarse", place / "small-free"] if command == "matte_video" else []
+        result = subprocess.run([sys.executable, *map(str, words)], capture_output=True, text=True, check=False)
+        assert (result.returncode, result.stderr) == (0, "")
+        with av.open(str(tmp_path / name)) as container:
+            assert len(container.streams.audio) == (not options)
+    times, values = clips.hear(tmp_path / "b.mov")
+    assert times[np.abs(values) > 0.2][0] == pytest.approx(0.2, abs=0.002)
+    sounding = (times > 0.22) & (times < 0.38)
+    assert clips.pitch(times[sounding], values[sounding]) == pytest.approx(1000, abs=6)
 
 
 def test_a_video_is_never_replaced(place, tmp_path):

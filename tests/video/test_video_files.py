@@ -47,14 +47,117 @@ def test_ten_bits_become_eight(tmp_path):
         assert np.abs(frame.rgb.astype(int) - true).mean() < 3
 
 
-def test_a_turned_video_is_read_upright(tmp_path):
+TURNS = [
+    (1, 0, 0, 1),
+    (0, 1, -1, 0),
+    (-1, 0, 0, -1),
+    (0, -1, 1, 0),
+    (-1, 0, 0, 1),
+    (1, 0, 0, -1),
+    (0, 1, 1, 0),
+    (0, -1, -1, 0),
+]
+
+
+@pytest.mark.parametrize(("a", "b", "c", "d"), TURNS)
+def test_a_turned_or_mirrored_video_is_read_upright(tmp_path, a, b, c, d):
+    """Each pixel is where the matrix brings it, with the place of the whole picture made good."""
     frames = clips.moving_square()
     path = clips.write(tmp_path / "a.mp4", frames)
-    clips.turn(path)
+    clips.turn(path, a, b, c, d)
     clip, found = read(path)
-    assert clip.shape == (64, 48)
+    height, width = frames.shape[1:3]
+    assert clip.shape == ((width, height) if b else (height, width))
+    rows, columns = np.mgrid[:height, :width]
+    across, down = a * columns + c * rows, b * columns + d * rows
     for frame, true in zip(found, frames, strict=True):
-        assert np.abs(frame.rgb.astype(int) - np.rot90(true, -1)).mean() < 3
+        shown = frame.rgb[down - down.min(), across - across.min()]
+        assert np.abs(shown.astype(int) - true).mean() < 3
+
+
+def test_a_tag_without_a_name_does_not_hide_the_turn(tmp_path):
+    path = clips.write(tmp_path / "a.mp4", clips.moving_square())
+    clips.turn(path)
+    _, before = read(path)
+
+    class Picture:
+        """A frame of which PyAV cannot list the tags."""
+
+        def __init__(self, frame):
+            self.frame = frame
+
+        @property
+        def side_data(self):
+            raise ValueError("31 is not a valid Type")
+
+        def __getattr__(self, name):
+            return getattr(self.frame, name)
+
+    with av.open(str(path)) as container:
+        for frame, true in zip(container.decode(video=0), before, strict=True):
+            assert np.array_equal(files._upright(Picture(frame)), true.rgb)
+
+
+def test_a_cover_is_no_video(tmp_path):
+    """A song with the picture on its sleeve."""
+    with av.open(str(tmp_path / "a.mp4"), "w") as container:
+        cover, song = container.add_stream("mjpeg", rate=1), container.add_stream("aac", rate=48_000, layout="mono")
+        cover.width, cover.height, cover.pix_fmt = 96, 96, "yuvj420p"
+        cover.disposition = av.stream.Disposition.attached_pic
+        picture = av.VideoFrame.from_ndarray(np.zeros((96, 96, 3), np.uint8))
+        picture.pts, picture.time_base = 0, Fraction(1)
+        container.mux([*cover.encode(picture), *cover.encode(None)])
+        sound = av.AudioFrame.from_ndarray(np.zeros((1, 9600), np.float32), format="fltp", layout="mono")
+        sound.sample_rate, sound.pts, sound.time_base = 48_000, 0, Fraction(1, 48_000)
+        container.mux([*song.encode(sound), *song.encode(None)])
+    with pytest.raises(ValueError, match="no pictures in it"):
+        read(tmp_path / "a.mp4")
+
+
+@pytest.mark.parametrize(("shape", "green"), [((720, 1280), 0.7152), ((480, 640), 0.587)])
+def test_colours_without_a_tag_are_those_of_the_definition(tmp_path, shape, green):
+    """Green of BT.709 in high definition, of BT.601 in standard: Y' = 16 + 219 g, Cb and Cr by the same equations."""
+    red, blue = {0.7152: (0.2126, 0.0722), 0.587: (0.299, 0.114)}[green]
+    values = (16 + 219 * green, 128 - 224 * green / (2 * (1 - blue)), 128 - 224 * green / (2 * (1 - red)))
+    planes = np.stack([np.full(shape, round(value), np.uint8) for value in values])
+    with av.open(str(tmp_path / "a.mp4"), "w") as container:
+        stream = container.add_stream("libx264", rate=25, options={"crf": "0"})
+        stream.height, stream.width, stream.pix_fmt = *shape, "yuv444p"
+        container.mux([*stream.encode(av.VideoFrame.from_ndarray(planes, format="yuv444p")), *stream.encode(None)])
+    (found,) = files.open_clip(tmp_path / "a.mp4")
+    assert np.abs(found.rgb.astype(int) - (0, 255, 0)).max() <= 3
+
+
+def test_high_dynamic_range_is_said(tmp_path):
+    with av.open(str(tmp_path / "a.mp4"), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.height, stream.width, stream.pix_fmt = 48, 64, "yuv420p10le"
+        context = stream.codec_context
+        context.colorspace, context.color_primaries, context.color_trc = 9, 9, 18  # BT.2020 and HLG
+        picture = av.VideoFrame.from_ndarray(clips.moving_square(1)[0]).reformat(format="yuv420p10le")
+        container.mux([*stream.encode(picture), *stream.encode(None)])
+    clip, found = read(tmp_path / "a.mp4")
+    assert len(found) == 1
+    (sentence,) = clip.problems
+    assert "high dynamic range (HLG)" in sentence
+
+
+@pytest.mark.parametrize("name", ["b.mp4", "b.mov"])
+@pytest.mark.parametrize("turned", [False, True])
+def test_pixels_that_are_not_square_stay_so(tmp_path, name, turned):
+    with av.open(str(tmp_path / "a.mp4"), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.height, stream.width, stream.pix_fmt = 48, 64, "yuv420p"
+        stream.codec_context.sample_aspect_ratio = Fraction(4, 3)
+        picture = av.VideoFrame.from_ndarray(clips.moving_square(1)[0])
+        container.mux([*stream.encode(picture), *stream.encode(None)])
+    if turned:
+        clips.turn(tmp_path / "a.mp4")
+    clip, found = read(tmp_path / "a.mp4")
+    with files.writing(tmp_path / name, clip.rate, clip.aspect) as write:
+        write(found[0].rgb, Fraction(0))
+    with av.open(str(tmp_path / name)) as container:
+        assert container.streams.video[0].sample_aspect_ratio == (Fraction(3, 4) if turned else Fraction(4, 3))
 
 
 def test_odd_sizes(tmp_path):
@@ -147,7 +250,7 @@ def test_a_folder_with_a_broken_frame(tmp_path):
     assert "2.png is not a readable picture" in sentence
 
 
-@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".avi"])
 def test_a_truncated_file_gives_what_can_be_read(tmp_path, suffix):
     frames = clips.moving_square(30)
     path = clips.write(tmp_path / f"a{suffix}", frames, movflags="+faststart")
@@ -169,7 +272,32 @@ def test_a_truncated_file_gives_what_can_be_read(tmp_path, suffix):
     for frame, true in zip(found[:-1], frames, strict=False):
         assert np.abs(frame.rgb.astype(int) - true).mean() < 3
     assert clip.problems
+    assert "cut off" in clip.problems[-1] or suffix == ".mp4"
     assert all(str(path) in sentence and sentence.endswith(".") for sentence in clip.problems)
+
+
+def trimmed(path, seconds):
+    """A copy without the first seconds, as a phone cuts: the frames are there, and the head says not to show them."""
+    with av.open(str(path)) as source, av.open(str(path.with_stem("trimmed")), "w") as container:
+        stream = container.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                packet.pts, packet.dts = (time - round(seconds / packet.time_base) for time in (packet.pts, packet.dts))
+                packet.stream = stream
+                container.mux(packet)
+    return path.with_stem("trimmed")
+
+
+def test_a_whole_file_is_not_called_cut_off(tmp_path):
+    """Sound that lasts longer than the pictures, pictures that begin later, and pictures that were trimmed."""
+    for path, count in (
+        (clips.write_with_tones(tmp_path / "a.mkv", "flac", after=Fraction(2)), 50),
+        (clips.write_with_tones(tmp_path / "b.webm", "libopus", late=Fraction(3)), 50),
+        (clips.write_with_tones(tmp_path / "c.avi", "libmp3lame"), 50),
+        (trimmed(clips.write(tmp_path / "d.mp4", clips.moving_square(30)), Fraction(4, 5)), 10),
+    ):
+        clip, found = read(path)
+        assert (len(found), clip.problems) == (count, [])
 
 
 def test_a_damaged_file_is_read_past_its_damage(tmp_path):

@@ -26,7 +26,7 @@ DEFAULT = SHIPPED / "portrait"
 FOR_VIDEO = SHIPPED / "trimap"  # where there is one: with trimaps from DEFAULT, steadier than that alone
 PICTURES = set(".jpg .jpeg .png .webp .bmp .tif .tiff .gif .avif .heic .heif".split())
 FORMATS = {"mov": ".mov", "webm": ".webm", "mp4": ".mp4", "png": ""}  # png is a folder of pictures
-VIDEOS = set(".mp4 .mov .m4v .mkv .webm .avi .mpg .mpeg".split())
+VIDEOS = set(".mp4 .mov .m4v .mkv .webm .avi .mpg .mpeg .mts .m2ts .mxf .3gp .wmv .flv".split())
 
 
 def main(
@@ -73,6 +73,9 @@ def main(
         ),
     ] = None,
     smooth: Annotated[bool, typer.Option(help="Whether videos are smoothed over time where alpha is unsure.")] = True,
+    sound: Annotated[
+        bool, typer.Option(help="Whether the sound of videos is kept; a folder of pictures has none.")
+    ] = True,
     side: Annotated[
         int | None,
         typer.Option(min=1, help="Longer side of what a trimap-free model is shown; a tile's side for another."),
@@ -85,7 +88,7 @@ def main(
     """Matte a photo to OUT/{name}.png, a video to OUT/{name}.mov (alpha and composite: .mp4), or each of a folder.
 
     Each output appears whole or not at all. A photo's turn is applied; colour profile and EXIF stay. A video keeps its
-    times, its sound is left out. What cannot be read is named and the others are matted.
+    times and its sound. What cannot be read is named and the others are matted.
     """
     found = find(source, folder)
     single = len(found) == 1 and is_video(found[0]) and is_video(folder)
@@ -104,7 +107,7 @@ def main(
         works[False] = lambda path, target: of_photo(path, target, limit, matte, finish)
     if any(map(is_video, found)):
         mattes = video_matter(model, coarse, trimap, smooth, *options)
-        works[True] = lambda path, target: of_video(path, target, mattes, finish, output, len(found) > 1)
+        works[True] = lambda path, target: of_video(path, target, mattes, finish, output, len(found) > 1, sound)
 
     from tqdm import tqdm
 
@@ -154,7 +157,13 @@ def of_photo(path: Path, target: Path, limit: int, matte: "Matter", finish: "Fin
 
 
 def of_video(
-    path: Path, target: Path, mattes: "Callable[[Clip], Iterator[Matte]]", finish: "Finish", output: str, nested: bool
+    path: Path,
+    target: Path,
+    mattes: "Callable[[Clip], Iterator[Matte]]",
+    finish: "Finish",
+    output: str,
+    nested: bool,
+    sound: bool,
 ) -> "Callable[[], None]":
     """Open a video; return what mattes and writes it, and says what of it could not be read. ValueError without any."""
     from ldportrait.video import cutouts, files
@@ -163,7 +172,7 @@ def of_video(
     clip = files.open_clip(path)
 
     def write() -> None:
-        cutouts.write(mattes(clip), clip, target, finish, nested)
+        cutouts.write(mattes(clip), clip, target, finish, nested, sound)
         for problem in clip.problems:
             typer.echo(problem, err=True)
 

@@ -60,6 +60,7 @@ def main(
     background: Annotated[
         str | None, typer.Option(help="For composite: a colour, a picture's file, or blur; else white.")
     ] = None,
+    sound: Annotated[bool, typer.Option(help="Whether a video's sound is kept; a folder of pictures has none.")] = True,
     benchmark: Annotated[str | None, typer.Option(help="A benchmark of clips, see docs/benchmarks.md.")] = None,
     root: Annotated[Path, typer.Option(help="The benchmark's folder.")] = Path("resources/bank"),
     split: Annotated[str, typer.Option(help="The benchmark's split.")] = "test",
@@ -71,9 +72,9 @@ def main(
 ) -> None:
     """Matte a video to OUT; or, by `matte_video.py OUT --benchmark NAME`, each clip of a benchmark.
 
-    A video keeps its times and size; its sound is left out. Of a damaged one what can be read is matted, and a sentence
-    says so. A benchmark's mattes are OUT/{item}/000000.png on (alpha, 8 bit) and, last, OUT/mattes.parquet with a row a
-    frame: what made it, its time in seconds, the share of its trimap that is unknown, its file and the file's SHA-256.
+    A video keeps its times, size and sound. Of a damaged one what can be read is matted, and a sentence says so. A
+    benchmark's mattes are OUT/{item}/000000.png on (alpha, 8 bit) and, last, OUT/mattes.parquet with a row a frame:
+    what made it, its time in seconds, the share of its trimap that is unknown, its file and the file's SHA-256.
     """
     check(paths, benchmark, trimaps, smooth)
     finishing.check(output, background)
@@ -99,7 +100,7 @@ def main(
         common |= {"seed": info["seed"], "benchmark": benchmark, "method": method}
         matte_benchmark(module, samples, paths[0], common, mattes)
     else:
-        matte_file(*paths, output, background, mattes)
+        matte_file(*paths, output, background, sound, mattes)
 
 
 def check(paths: list[Path], benchmark: str | None, trimaps: str, smooth: bool | None) -> None:
@@ -160,7 +161,12 @@ def load(
 
 
 def matte_file(
-    source: Path, target: Path, output: str, background: str | None, mattes: "Callable[..., Iterator[Matte]]"
+    source: Path,
+    target: Path,
+    output: str,
+    background: str | None,
+    sound: bool,
+    mattes: "Callable[..., Iterator[Matte]]",
 ) -> None:
     """Matte a video's file or a folder of frames to a file or a folder; say what could not be read."""
     from ldportrait.video import cutouts, files
@@ -171,7 +177,7 @@ def matte_file(
     finish = finishing.finisher(output, background, LARGEST)
     clip = files.open_clip(source)
     item = source.resolve().stem if source.is_file() else source.resolve().name  # as segment_video has it
-    count = cutouts.write(mattes(((frame, None) for frame in clip), item), clip, target, finish)
+    count = cutouts.write(mattes(((frame, None) for frame in clip), item), clip, target, finish, sound=sound)
     for problem in clip.problems:
         typer.echo(problem, err=True)
     typer.echo(f"{target}: {count} frames")

@@ -283,7 +283,7 @@ def write_clip(source: Source, segment: "Segmenter", output: Path, bar: "tqdm") 
 
     home, rows = output / source.item, []
     with shards.replacing_folder(home / "masks") as masks, shards.replacing_folder(home / "doubts") as doubts:
-        for found in segment(source):
+        for found in segmenters.told(segment(source), source.item):
             row = {"item": source.item, "frame": found.frame.index, "seconds": float(found.frame.seconds)}
             row |= {"share": (found.mask > 0).mean(), "doubt": found.doubt.mean() / 255, "event": found.event}
             name = f"{found.frame.index:06d}.png"
@@ -292,10 +292,6 @@ def write_clip(source: Source, segment: "Segmenter", output: Path, bar: "tqdm") 
                 ("doubts", "doubts", doubts, found.doubt),
             ):
                 row |= {key: f"{source.item}/{kind}/{name}", f"{key}_sha256": images.write_grey(folder / name, values)}
-            if found.event and (found.event != "absent" or not rows):
-                bar.write(
-                    f"{source.item}, frame {row['frame']} ({row['seconds']:.2f} s): {segmenters.SAYS[found.event]}"
-                )
             rows.append(row)
             bar.update()
     for problem in source.problems:

@@ -19,6 +19,7 @@ from ldportrait.video.files import Clip, Frame
 from ldportrait.video.flow import Flows
 from ldportrait.video.matting import BatchPredictor, Matte
 from ldportrait.video.segmenters import Segment
+from ldportrait.video.sound import Sound
 
 REMEMBERED = 24  # frames whose alpha is kept from segmentation to matting
 FLOWS = 88  # flows that are kept from segmentation to smoothing: with batches of 4 none is computed twice
@@ -68,10 +69,11 @@ def mattes(
 ) -> Iterator[Matte]:
     """Matte a clip's frames by trimaps of evidence, smoothed with the options of `matting.smooth`, None for not.
 
-    Segmentation and smoothing share their optical flow.
+    Segmentation and smoothing share their optical flow. Who leaves, enters or is hidden is printed.
     """
     flows = Flows(kept=FLOWS)
-    known = ((found.frame, trimaps.evidence(found.mask, found.doubt)) for found in segment(frames, item, flows))
+    segments = segmenters.told(segment(frames, item, flows), item)
+    known = ((found.frame, trimaps.evidence(found.mask, found.doubt)) for found in segments)
     return smoothed(matte(known), smoothing, flows)
 
 
@@ -96,17 +98,22 @@ def unknown(frames: Truths) -> Iterator[tuple[Frame, np.ndarray]]:
         yield frame, np.full(frame.rgb.shape[:2], UNKNOWN, np.uint8)
 
 
-def write(stream: Iterable[Matte], clip: Clip, target: Path, finish: Finish, nested: bool = False) -> int:
+def write(
+    stream: Iterable[Matte], clip: Clip, target: Path, finish: Finish, nested: bool = False, sound: bool = True
+) -> int:
     """Write what `finish` makes of each frame and its alpha to `target` (see `files.writing`); return how many.
 
-    Shows progress against the number of frames that the clip claims; `nested`, below another bar.
+    A file gets the clip's sound, if `sound`; the clip's problems tell what cannot be had of it. Shows progress against
+    the number of frames that the clip claims; `nested`, below another bar.
     """
     count = 0
+    heard = Sound(clip.path, clip.start) if sound and clip.path.is_file() and target.suffix else None
     look = {"desc": clip.path.name, "unit": "frame", "position": int(nested), "leave": not nested, "disable": None}
-    with files.writing(target, clip.rate) as write_frame, tqdm(total=clip.count, **look) as bar:
+    with files.writing(target, clip.rate, clip.aspect, heard) as write_frame, tqdm(total=clip.count, **look) as bar:
         for matte in stream:
             write_frame(finish(Photo(matte.frame.rgb), matte.alpha), matte.frame.seconds)
             count += 1
             bar.update()
         bar.total = count  # what the file claims may be more than there is
+    clip.problems += heard.problems if heard else []
     return count

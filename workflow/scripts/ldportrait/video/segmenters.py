@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
+from tqdm import tqdm
 
 from ldportrait import images, matting, shards
 from ldportrait.inference import Predictor
@@ -212,6 +213,15 @@ def watched(segments: Iterable[Segment]) -> Iterator[Segment]:
             if not hidden:
                 usual = USUAL * usual + (1 - USUAL) * share if usual else share
         yield replace(segment, event=event)
+
+
+def told(segments: Iterable[Segment], item: str) -> Iterator[Segment]:
+    """Yield the segments of an item, and print what happens in them."""
+    for number, segment in enumerate(segments):
+        if segment.event and (segment.event != "absent" or number == 0):
+            place = f"frame {segment.frame.index} ({float(segment.frame.seconds):.2f} s)"
+            tqdm.write(f"{item}, {place}: {SAYS[segment.event]}")
+        yield segment
 
 
 def _at_side(mask: np.ndarray) -> bool:
