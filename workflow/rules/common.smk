@@ -29,6 +29,8 @@ if Path.cwd() != ROOT:
     stop(f"Run snakemake in {ROOT}, the folder of the Snakefile; paths.results may lie anywhere.")
 
 try:
+    for path in workflow.configfiles:
+        settings.check_keys(path)
     config = settings.complete(config, yaml.safe_load((ROOT / "config" / "schema.yaml").read_text(encoding="utf-8")))
     settings.cross_check(config)
     SOURCE = settings.source(config)

@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import pandas as pd
 
-from ldportrait import images, shards
+from ldportrait import commands, images, shards
 from ldportrait.shards import Item
 
 VARIANTS = {
@@ -225,6 +225,7 @@ def read(folder: Path, split: str, ids: Collection[str] | None = None) -> Iterat
                 for row in rows.to_dict("records"):
                     yield Item(row, _picture(archive, row))
         except (tarfile.TarError, OSError, KeyError, EOFError) as error:
+            commands.pass_on(error, path)
             raise ValueError(f"{path} is damaged ({error}); assemble the data set again.") from error
 
 

@@ -31,7 +31,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from ldportrait import images
+from ldportrait import commands, images
 
 PICTURES = ("rgba.webp", "truth.webp")
 LOSSLESS = {
@@ -85,9 +85,8 @@ def read_table(path: Path) -> pd.DataFrame:
         raise FileNotFoundError(f"There is no table at {path}; {MAKE.format(path)}.")
     try:
         return pd.read_parquet(path, page_checksum_verification=True)
-    except (PermissionError, MemoryError):
-        raise
     except Exception as error:  # pandas and pyarrow raise errors of many kinds for a damaged file
+        commands.pass_on(error, path)
         raise ValueError(f"{path} is not a readable Parquet table ({error}); {ANEW.format(path)}.") from error
 
 
@@ -224,6 +223,7 @@ def read_shard(tar: Path, ids: Container[str] | None = None, decode_truth: bool 
                     truth = _decode(truth, "L", f"{id}.truth.webp", tar)
                 yield Item(rows[id], _decode(members["rgba.webp"], "RGBA", f"{id}.rgba.webp", tar), truth)
     except (tarfile.TarError, OSError, KeyError, EOFError, json.JSONDecodeError, UnicodeDecodeError) as error:
+        commands.pass_on(error, tar)
         raise ValueError(f"{tar} is damaged ({error}); {ANEW.format(tar)}.") from error
     if seen != list(rows):
         missing = next((id for id in rows if id not in seen), "its order")
@@ -363,7 +363,7 @@ def _keep_or_clear(folder: Path, state: dict, digest: str) -> None:
     record = folder / "state.json"
     try:
         known = json.loads(record.read_text(encoding="utf-8"))["sha256"]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
         known = None
     if known != digest:
         _clear(folder)

@@ -43,7 +43,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, Dataset, Sampler
 from tqdm import tqdm
 
-from ldportrait import augment, images, pictures, recipes
+from ldportrait import augment, commands, images, pictures, recipes
 from ldportrait.models import losses as terms
 from ldportrait.recipes import Plan
 from ldportrait.shards import content_of, locked, replacing
@@ -212,6 +212,7 @@ def read(shard: Shard) -> Iterator[tuple[str, bytes]]:
                     raise EOFError(f"{id} is not what the metadata says")
                 yield id, content
     except (tarfile.TarError, OSError, EOFError) as error:
+        commands.pass_on(error, shard.tar)
         raise ValueError(f"{shard.tar} is damaged ({error}); assemble the data set again.") from error
     if wanted:
         raise ValueError(f"{shard.tar} lacks {min(wanted)}, which the data set's metadata lists.")
@@ -545,6 +546,7 @@ def read_checkpoint(path: Path, digest: str) -> dict | None:
     except FileNotFoundError:
         return None
     except Exception as error:  # torch names no error of its own for a damaged file
+        commands.pass_on(error, path)
         print(f"{path} is damaged and is thrown away: {error}", flush=True)
     path.unlink(missing_ok=True)
     return None
