@@ -32,13 +32,17 @@ help: ## list the commands
 # Snakemake's lock names no process. So a file is held by flock while a run lives, and keeps a word in it when the run
 # was killed: a file that says "running" but is held by nobody means that Snakemake's own lock is stale. Snakemake holds
 # it too, should make alone be killed; its jobs do not, since Python closes what it does not pass on. A killed process
-# may take a moment to let go of it.
+# may take a moment to let go of it. Without flock, or on a disk without locks, Snakemake's lock alone holds.
 # $(1): the command's name; $(2): Snakemake's arguments.
 define run_snakemake
 	mkdir -p .snakemake
 	exec 9>> .snakemake/$(1).running
-	flock --wait 5 9 || { echo "make $(1): another run is at work in this folder; wait for it or stop it first." >&2; exit 2; }
-	if [[ -s .snakemake/$(1).running ]]; then
+	held=0
+	flock --wait 5 --conflict-exit-code 3 9 2> /dev/null || held=$$?
+	(( held != 3 )) || { echo "make $(1): another run is at work in this folder; wait for it or stop it first." >&2; exit 2; }
+	if [[ -s .snakemake/$(1).running ]] && (( held )); then
+	  echo "make $(1): without flock nothing tells a killed run from a live one; if it was killed: snakemake --unlock" >&2
+	elif [[ -s .snakemake/$(1).running ]]; then
 	  echo "make $(1): the last run was killed; its lock is removed and its finished work is kept." >&2
 	  snakemake $(2) --unlock
 	fi

@@ -306,7 +306,7 @@ def source(config: Mapping) -> Source:
         count = math.ceil(prompts["count"] / size)
         if count > MOST_SHARDS:
             raise ValueError(
-                f"prompts.count makes {count:,} shards, of which {MOST_SHARDS:,} have a number; raise prompts.shard_size."
+                f"prompts.count makes {count:,} shards, but numbers end at {MOST_SHARDS:,}; raise prompts.shard_size."
             )
         return Source("grammar", prompts["grammar"], [size] * count, [], [])
     try:
