@@ -13,7 +13,7 @@ from pathlib import Path
 import yaml
 
 ROOT = Path(workflow.basedir)
-ROOT = ROOT.parent if ROOT.name == "workflow" else ROOT
+ROOT = ROOT.parent if (ROOT / "rules").is_dir() else ROOT  # started by workflow/Snakefile
 sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
 
 from ldportrait import settings

@@ -282,7 +282,8 @@ rule plot_training:
     params:
         library=library("plot_training"),
     shell:
-        'python {input.script} "$(dirname {output.png:q})"/training "$(dirname {input.info:q})" > {log:q} 2>&1'
+        "models=({input.info:q}); "
+        'python {input.script} "$(dirname {output.png:q})"/training "${{models[@]%/*}}" > {log:q} 2>&1'
 
 
 rule tabulate_screening:
