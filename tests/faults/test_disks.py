@@ -5,7 +5,10 @@ an undisturbed one.
 """
 
 import errno
+import fcntl
+import os
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
@@ -79,6 +82,36 @@ def test_a_checkpoint_that_finds_no_room_leaves_the_last_one(tmp_path):
         remount("size=64m")
         assert run("train_matting.py", *words(place), report=report).status == 0
         assert work(place) == work(tmp_path / "whole")
+
+
+GOING_DOWN, WITHOUT_ITS_LOG = 0x8004587D, struct.pack("I", 2)  # ext4's: as a power cut, nothing more is written
+
+
+def test_a_power_cut_leaves_no_name_without_content(tmp_path):
+    """A file system that has put a new name on the disk, and would put the content there half a minute later."""
+    image, place = tmp_path / "image", tmp_path / "disk"
+    place.mkdir()
+    with image.open("wb") as stream:
+        stream.truncate(16 << 20)
+    mount = ["mount", "-o", "loop,noauto_da_alloc", image, place]
+    if not shutil.which("mkfs.ext4") or os.geteuid() != 0:
+        pytest.skip("a disk of its own takes root and mkfs.ext4")
+    subprocess.run(["mkfs.ext4", "-q", image], check=True)
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("a disk cannot be mounted here")
+    try:
+        with shards.replacing(place / "table.csv") as temporary:
+            temporary.write_text("content\n" * 1000)
+        (place / "plain.csv").write_text("content\n" * 1000)  # what is written in the usual way, for comparison
+        folder = os.open(place, os.O_RDONLY)
+        os.fsync(folder)
+        fcntl.ioctl(folder, GOING_DOWN, WITHOUT_ITS_LOG)
+        os.close(folder)
+        subprocess.run(["umount", place], check=True)
+        subprocess.run(mount, check=True)
+        assert [(place / name).stat().st_size for name in ("table.csv", "plain.csv")] == [8000, 0]
+    finally:
+        subprocess.run(["umount", "-l", place], check=True)
 
 
 def test_weights_that_find_no_room_are_said(tmp_path):

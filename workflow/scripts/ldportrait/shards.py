@@ -97,11 +97,13 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
 
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, lasting: bool = True) -> Iterator[Path]:
     """Give a name beside `path` to write to; it takes the place of `path` at the end, or is removed on an error.
 
     The name is the same each time, so that what a killed process left there is written over. It is held under a lock:
     who writes the same file at the same time waits. An OSError without a file's name (a full disk) gets that of `path`.
+    What is `lasting` is on the disk before it has its name, so that a power cut leaves it whole, or not there: that
+    takes some milliseconds, and those who make many small files that can be told by a digest do without.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -109,6 +111,8 @@ def replacing(path: Path) -> Iterator[Path]:
     with _naming(path, temporary), _held(temporary):
         try:
             yield temporary
+            if lasting:
+                _to_the_disk(temporary)
             os.replace(temporary, path)
         except BaseException:
             temporary.unlink(missing_ok=True)
@@ -149,6 +153,11 @@ def scratch(folder: Path) -> Iterator[Path]:
 def _put_back(old: Path, folder: Path) -> None:
     if old.exists() and not folder.exists():
         old.rename(folder)
+
+
+def _to_the_disk(path: Path) -> None:
+    with path.open("rb") as stream:
+        os.fsync(stream)
 
 
 @contextlib.contextmanager
@@ -379,10 +388,10 @@ def _store(folder: Path, id: str, item: Item) -> dict:
     for suffix, array in zip(PICTURES, (item.rgba, item.truth), strict=True):
         if array is not None:
             contents.append(array if isinstance(array, bytes) else encode(array))
-            with replacing(folder / f"{id}.{suffix}") as temporary:
+            with replacing(folder / f"{id}.{suffix}", lasting=False) as temporary:
                 temporary.write_bytes(contents[-1])
     row = {key: _plain(value) for key, value in item.row.items()} | {"sha256": digest(contents)}
-    with replacing(folder / f"{id}.row") as temporary:
+    with replacing(folder / f"{id}.row", lasting=False) as temporary:
         temporary.write_text(json.dumps(row), encoding="utf-8")
     return row
 
