@@ -29,6 +29,7 @@ VARIANTS = {
 }
 IMPORTED = "pictures and alpha of another data set; the foreground's colour as given there, else estimated"
 SPLITS = ("train", "val", "test")
+NEEDED = ("id", "split", "shard", "sha256", "width", "height")
 METADATA, CARD, CROISSANT, CHECKSUMS = "metadata.parquet", "README.md", "croissant.json", "checksums.sha256"
 MARGIN = 1.05  # asked for beyond what the acceptance rate says, since it varies
 
@@ -205,8 +206,19 @@ def _sha256(path: Path) -> str:
 
 
 def metadata(folder: Path) -> pd.DataFrame:
-    """Read the metadata of a data set: a row per portrait, in order of id."""
-    return shards.read_table(Path(folder, METADATA))
+    """Read the metadata of a data set: a row per portrait, in order of id.
+
+    Raises FileNotFoundError or ValueError, naming the file, if it lacks what says where a portrait is and what it is.
+    """
+    path = Path(folder, METADATA)
+    table = shards.read_table(path)
+    for name in NEEDED:
+        if name not in table or table[name].isna().any():
+            raise ValueError(f"{path} does not say every portrait's {name}; assemble the data set again.")
+    if table.id.duplicated().any():
+        twice = table.id[table.id.duplicated()].iloc[0]
+        raise ValueError(f"{path} lists {twice} twice; assemble the data set again.")
+    return table
 
 
 def read(folder: Path, split: str, ids: Collection[str] | None = None) -> Iterator[Item]:

@@ -76,6 +76,9 @@ def read_manifest(tar: Path) -> pd.DataFrame:
     for name in ("id", "sha256"):
         if name not in table:
             raise ValueError(f"{manifest_of(tar)} is no shard's manifest: it has no column {name}.")
+    if table.id.duplicated().any():
+        twice = table.id[table.id.duplicated()].iloc[0]
+        raise ValueError(f"{manifest_of(tar)} lists {twice} twice; {ANEW.format(manifest_of(tar))}.")
     return table
 
 
@@ -225,13 +228,13 @@ def read_shard(tar: Path, ids: Container[str] | None = None, decode_truth: bool 
                     continue
                 if digest([members[name] for name in PICTURES if name in members]) != rows[id]["sha256"]:
                     raise ValueError(f"{tar} is damaged: {id} is not what its manifest says; {ANEW.format(tar)}.")
-                if not _agree(rows[id], json.loads(members["json"])):
+                if not _agree(rows[id], members["json"]):
                     raise ValueError(f"{tar} and its manifest say different things of {id}; {ANEW.format(tar)}.")
                 truth = members.get("truth.webp")
                 if truth is not None and decode_truth:
                     truth = _decode(truth, "L", f"{id}.truth.webp", tar)
                 yield Item(rows[id], _decode(members["rgba.webp"], "RGBA", f"{id}.rgba.webp", tar), truth)
-    except (tarfile.TarError, OSError, KeyError, EOFError, json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (tarfile.TarError, OSError, KeyError, EOFError) as error:
         commands.pass_on(error, tar)
         raise ValueError(f"{tar} is damaged ({error}); {ANEW.format(tar)}.") from error
     if seen != list(rows):
@@ -248,13 +251,21 @@ def _groups(archive: tarfile.TarFile) -> Iterator[tuple[str, dict[str, bytes]]]:
             yield current, members
             members = {}
         current = id
+        if suffix in members:
+            raise EOFError(f"it holds {member.name} twice")
         members[suffix] = content_of(archive, member)
     if current is not None:
         yield current, members
 
 
-def _agree(row: dict[str, object], told: dict[str, object]) -> bool:
-    """Whether a manifest's row is what the tar says of the item."""
+def _agree(row: dict[str, object], content: bytes) -> bool:
+    """Whether a manifest's row is what the tar says of the item in its JSON."""
+    try:
+        told = json.loads(content)
+    except (ValueError, RecursionError):
+        return False
+    if not isinstance(told, dict):
+        return False
     known = {name: _plain(value) for name, value in row.items() if name != "seconds"}
     return told.keys() <= known.keys() and all(value == told.get(name) for name, value in known.items())
 
