@@ -145,6 +145,20 @@ def test_two_at_once_and_sigterm(folder):
     assert any(folder.glob("results/tiny/.partial/generated/*/*.row"))
 
 
+def test_without_flock_no_live_run_is_unlocked(folder, tmp_path):
+    """Where there is no flock, or the disk has no locks, nothing tells a killed run from one that is at work."""
+    (tmp_path / "flock").write_text("#!/bin/sh\nexit 66\n")  # as util-linux says that a disk has no locks
+    (tmp_path / "flock").chmod(0o755)
+    (folder / ".snakemake").mkdir(exist_ok=True)
+    (folder / ".snakemake" / "run.running").write_text("running\n")
+    line = ["make", "--old-file=.venv/stamp", "run", f"FLAGS=--dry-run {TARS['generated']}"]
+    environment = os.environ | {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
+    done = subprocess.run(line, cwd=folder, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert "without flock nothing tells a killed run from a live one" in done.stderr
+    assert "its lock is removed" not in done.stderr
+
+
 @pytest.mark.parametrize("how", ["Ctrl-C", "closed"])
 def test_ctrl_c_and_a_closed_terminal_stop_all_of_a_run(folder, how):
     """Nothing works on unseen, what is finished is kept, and the same command may be given again at once."""

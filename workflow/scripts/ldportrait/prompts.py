@@ -428,7 +428,7 @@ def _checked(path: Path, places: list[str], rows: list[dict]) -> list[dict]:
         for name, value in row.items():
             if len(value) > LONGEST or (found := _CONTROL.search(value)):
                 what = f"{len(value):,} characters" if len(value) > LONGEST else f"the character {found[0]!r}"
-                raise ValueError(f"{path}, {place}: the {name} has {what}; is this a file of prompts?")
+                raise ValueError(f"{path}, {place}: the {name} has {what}; prompts are text of at most {LONGEST:,}.")
         if row.get("split", "") not in ("", *SPLITS):
             raise ValueError(f"{path}, {place}: split must be one of {', '.join(SPLITS)}, not {row['split']!r}.")
         if row.get("seed", "") == "":
