@@ -11,6 +11,7 @@ import shutil
 import struct
 import subprocess
 import sys
+import tarfile
 import tempfile
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from conftest import SCRIPTS
 from inputs import COMMANDS
 from trouble import Ending, disk, left_over, run, work
 
-from ldportrait import commands, shards
+from ldportrait import commands, merging, shards
 
 WRITERS = [
     "make_prompts",
@@ -130,6 +131,19 @@ def test_weights_that_find_no_room_are_said(tmp_path):
         del ledger["b" * 200]
         files._add_to_ledger(path, ledger, "b" * 200, "1" * 64)
         assert files._read_ledger(path) == ledger
+
+
+def test_a_merged_set_that_finds_no_room_does_not_call_its_source_damaged(tmp_path):
+    tar = tmp_path / "a.tar"
+    with tarfile.open(tar, "w") as archive:
+        shards.add_member(archive, "x-0.rgba.webp", bytes(100_000))
+    with (
+        disk(tmp_path / "disk", 64),
+        pytest.raises(OSError, match="No space left") as full,
+        shards.replacing_folder(tmp_path / "disk" / "set") as new,
+    ):
+        merging._copy_without(tar, new / "a.tar", [])
+    assert commands.of_the_disk(full.value).startswith(f"There is no room for {tmp_path / 'disk' / 'set'} (")
 
 
 def test_an_error_of_the_disk_names_the_file_and_others_keep_theirs(tmp_path):
