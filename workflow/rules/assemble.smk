@@ -42,7 +42,7 @@ rule assemble_dataset:
         options=options("assemble", "variants", "merge"),
     shell:
         "run=$(dirname {input.screened:q}); "
-        'python {input.script} "$run"/generated "$run"/refined "$run"/keyed {input.screened:q} "$(dirname {output.checksums:q})" '
+        'python {input.script} "$run/generated" "$run/refined" "$run/keyed" {input.screened:q} "$(dirname {output.checksums:q})" '
         "--variant {wildcards.variant} --run {params.run} --shards {params.shards} {params.options} > {log:q} 2>&1"
 
 
@@ -122,5 +122,5 @@ rule score_variants:
         variants=" ".join(f"--variants {variant}" for variant in VARIANTS if variant != "truth"),
     shell:
         "run=$(dirname {input.screened:q}); "
-        'python {input.script} "$run"/generated "$run"/refined "$run"/keyed {input.screened:q} {output.scores:q} --run {params.run} '
+        'python {input.script} "$run/generated" "$run/refined" "$run/keyed" {input.screened:q} {output.scores:q} --run {params.run} '
         "--shards {params.shards} {params.variants} > {log:q} 2>&1"

@@ -63,7 +63,7 @@ rule plot_mosaic:
         rows=config["figures"]["mosaic_rows"],
     shell:
         "run=$(dirname {input.screened:q}); "
-        'python {input.script} "$run"/refined {input.screened:q} "$(dirname {output.png:q})"/mosaic '
+        'python {input.script} "$run/refined" {input.screened:q} "$(dirname {output.png:q})/mosaic" '
         "--shards {params.shards} --columns {params.columns} --rows {params.rows} > {log:q} 2>&1"
 
 
@@ -90,7 +90,7 @@ rule plot_attributes:
         library=library("plot_attributes"),
         shards=len(SHARDS),
     shell:
-        'python {input.script} "$(dirname {input.prompts[0]:q})" "$(dirname {output.png:q})"/attributes --shards {params.shards} > {log:q} 2>&1'
+        'python {input.script} "$(dirname {input.prompts[0]:q})" "$(dirname {output.png:q})/attributes" --shards {params.shards} > {log:q} 2>&1'
 
 
 rule plot_acceptance:
@@ -115,7 +115,7 @@ rule plot_acceptance:
     params:
         library=library("plot_acceptance"),
     shell:
-        'python {input.script} {input.screened:q} "$(dirname {output.png:q})"/acceptance > {log:q} 2>&1'
+        'python {input.script} {input.screened:q} "$(dirname {output.png:q})/acceptance" > {log:q} 2>&1'
 
 
 rule plot_refinement:
@@ -143,8 +143,8 @@ rule plot_refinement:
         rows=config["figures"]["rows"],
     shell:
         "run=$(dirname {input.screened:q}); "
-        'python {input.script} "$run"/generated "$run"/refined {input.screened:q} '
-        '"$(dirname {output.png:q})"/refinement --shards {params.shards} --rows {params.rows} > {log:q} 2>&1'
+        'python {input.script} "$run/generated" "$run/refined" {input.screened:q} '
+        '"$(dirname {output.png:q})/refinement" --shards {params.shards} --rows {params.rows} > {log:q} 2>&1'
 
 
 rule plot_variants:
@@ -169,7 +169,7 @@ rule plot_variants:
     params:
         library=library("plot_variants"),
     shell:
-        'python {input.script} {input.scores:q} "$(dirname {output.png:q})"/variants > {log:q} 2>&1'
+        'python {input.script} {input.scores:q} "$(dirname {output.png:q})/variants" > {log:q} 2>&1'
 
 
 rule plot_models:
@@ -196,7 +196,7 @@ rule plot_models:
         benchmark=BENCHMARK,
         models=f"--model {COMPARED} {COMPARISON} {SEEDS}",
     shell:
-        'python {input.script} "$(dirname {output.png:q})"/models "$(dirname "$(dirname {output.png:q})")"/scores '
+        'python {input.script} "$(dirname {output.png:q})/models" "$(dirname "$(dirname {output.png:q})")/scores" '
         "--benchmark {params.benchmark} {params.models} > {log:q} 2>&1"
 
 
@@ -224,7 +224,7 @@ rule plot_capacity:
         benchmark=BENCHMARK,
         models=f"--model {COMPARED} --variant {config['compare']['capacity_variant']} {CAPACITY} {SEEDS}",
     shell:
-        'python {input.script} "$(dirname {output.png:q})"/capacity "$(dirname "$(dirname {output.png:q})")"/scores '
+        'python {input.script} "$(dirname {output.png:q})/capacity" "$(dirname "$(dirname {output.png:q})")/scores" '
         "--benchmark {params.benchmark} {params.models} > {log:q} 2>&1"
 
 
@@ -255,7 +255,7 @@ rule plot_qualitative:
         rows=config["figures"]["rows"],
     shell:
         'root={input.root:q}; [[ -d $root ]] || root=$(dirname "$root"); '
-        'python {input.script} "$(dirname {output.png:q})"/qualitative "$(dirname "$(dirname {output.png:q})")"/predictions '
+        'python {input.script} "$(dirname {output.png:q})/qualitative" "$(dirname "$(dirname {output.png:q})")/predictions" '
         '--benchmark {params.benchmark} --root "$root" {params.models} --rows {params.rows} > {log:q} 2>&1'
 
 
@@ -283,7 +283,7 @@ rule plot_training:
         library=library("plot_training"),
     shell:
         "models=({input.info:q}); "
-        'python {input.script} "$(dirname {output.png:q})"/training "${{models[@]%/*}}" > {log:q} 2>&1'
+        'python {input.script} "$(dirname {output.png:q})/training" "${{models[@]%/*}}" > {log:q} 2>&1'
 
 
 rule tabulate_screening:
@@ -309,7 +309,7 @@ rule tabulate_screening:
     params:
         library=library("tabulate_screening"),
     shell:
-        'python {input.script} {input.screened:q} "$(dirname {output.csv:q})"/screening > {log:q} 2>&1'
+        'python {input.script} {input.screened:q} "$(dirname {output.csv:q})/screening" > {log:q} 2>&1'
 
 
 rule tabulate_variants:
@@ -335,7 +335,7 @@ rule tabulate_variants:
     params:
         library=library("tabulate_variants"),
     shell:
-        'python {input.script} {input.scores:q} "$(dirname {output.csv:q})"/variants > {log:q} 2>&1'
+        'python {input.script} {input.scores:q} "$(dirname {output.csv:q})/variants" > {log:q} 2>&1'
 
 
 rule tabulate_models:
@@ -364,7 +364,7 @@ rule tabulate_models:
         models=f"{MODELS} {COMPARISON} {SEEDS}",
         note=settings.options({"note": config["figures"]["note"]}),
     shell:
-        'python {input.script} "$(dirname {output.csv:q})"/models "$(dirname "$(dirname {output.csv:q})")"/scores '
+        'python {input.script} "$(dirname {output.csv:q})/models" "$(dirname "$(dirname {output.csv:q})")/scores" '
         "--benchmark {params.benchmark} {params.models} {params.note} > {log:q} 2>&1"
 
 
@@ -393,7 +393,7 @@ rule tabulate_capacity:
         benchmark=BENCHMARK,
         models=f"--model {COMPARED} --variant {config['compare']['capacity_variant']} {CAPACITY} {SEEDS}",
     shell:
-        'python {input.script} "$(dirname {output.csv:q})"/capacity "$(dirname "$(dirname {output.csv:q})")"/scores '
+        'python {input.script} "$(dirname {output.csv:q})/capacity" "$(dirname "$(dirname {output.csv:q})")/scores" '
         "--benchmark {params.benchmark} {params.models} > {log:q} 2>&1"
 
 
@@ -424,7 +424,7 @@ rule tabulate_published:
         note=settings.options({"note": config["figures"]["note"]}),
     shell:
         "tables=$(dirname {output.csv:q}); "
-        'python {input.script} "$(dirname "$tables")"/scores "$tables"/benchmark-{wildcards.benchmark} '
+        'python {input.script} "$(dirname "$tables")/scores" "$tables/benchmark-{wildcards.benchmark}" '
         "--benchmark {wildcards.benchmark} --published {input.published:q} {params.models} {params.note} > {log:q} 2>&1"
 
 
@@ -476,5 +476,5 @@ rule build_gallery:
         video="--video" if CLIPS else "--no-video",
     shell:
         "run=$(dirname {input.screened:q}); "
-        'python {input.script} "$run"/refined {input.screened:q} "$run"/measured "$run"/figures "$run"/tables {output.page:q} '
+        'python {input.script} "$run/refined" {input.screened:q} "$run/measured" "$run/figures" "$run/tables" {output.page:q} '
         "--run {params.run} --shards {params.shards} {params.video} > {log:q} 2>&1"

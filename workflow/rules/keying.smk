@@ -72,7 +72,7 @@ rule tabulate_keying:
     params:
         library=library("tabulate_keying"),
     shell:
-        'python {input.script} {input.scores:q} --output "$(dirname {output.tables[0]:q})"/keying > {log:q} 2>&1'
+        'python {input.script} {input.scores:q} --output "$(dirname {output.tables[0]:q})/keying" > {log:q} 2>&1'
 
 
 rule keying_study:

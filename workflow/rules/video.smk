@@ -187,4 +187,4 @@ rule tabulate_video:
         library=library("tabulate_video"),
         note=settings.options({"note": config["figures"]["note"]}),
     shell:
-        'python {input.script} "$(dirname {output.csv:q})"/video {input.scores:q} {params.note} > {log:q} 2>&1'
+        'python {input.script} "$(dirname {output.csv:q})/video" {input.scores:q} {params.note} > {log:q} 2>&1'
