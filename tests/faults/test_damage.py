@@ -92,6 +92,53 @@ def test_a_manifest_that_says_other_things_of_an_item(root):
         list(shards.read_shard(tar))
 
 
+def members(tar) -> list[tuple[str, bytes]]:
+    with tarfile.open(tar) as archive:
+        return [(member.name, archive.extractfile(member).read()) for member in archive]
+
+
+def write(tar, contents: list[tuple[str, bytes]]) -> None:
+    with tarfile.open(tar, "w") as archive:
+        for name, content in contents:
+            shards.add_member(archive, name, content)
+
+
+JSON = {"none": b"\xff{", "a list": b"[]", "deep": b"[" * 100_000, "a large number": b'{"a": ' + b"9" * 5000 + b"}"}
+
+
+@pytest.mark.parametrize("kind", ["picture twice", "item twice", *JSON])
+def test_a_tar_that_says_a_thing_twice_or_in_other_words(root, kind):
+    """The former might be one thing for this reader and another for the next."""
+    tar = root / "generated" / SHARD
+    contents = members(tar)
+    if kind == "picture twice":
+        contents.insert(0, (contents[0][0], contents[3][1]))
+    elif kind == "item twice":
+        contents += contents[:3]
+    else:
+        contents = [(name, JSON[kind] if name.endswith("json") else content) for name, content in contents]
+    write(tar, contents)
+    with pytest.raises(ValueError, match=r"shard-0000000\.tar .*snakemake --cores all"):
+        list(shards.read_shard(tar))
+
+
+def test_tables_that_list_an_item_twice_or_say_too_little_of_it(root):
+    tar, path = root / "generated" / SHARD, root / "set" / "metadata.parquet"
+    table = shards.read_manifest(tar)
+    shards.write_table(pd.concat([table, table[:1]]), shards.manifest_of(tar))
+    with pytest.raises(ValueError, match=r"shard-0000000\.parquet lists demo-000000000 twice"):
+        shards.read_manifest(tar)
+    table = datasets.metadata(root / "set")
+    for wrong, said in (
+        (pd.concat([table, table[:1]]), "twice"),
+        (table.drop(columns="shard"), "every portrait's shard"),
+        (table.assign(sha256=None), "every portrait's sha256"),
+    ):
+        shards.write_table(wrong, path)
+        with pytest.raises(ValueError, match=rf"metadata\.parquet .*{said}.*assemble the data set again"):
+            datasets.metadata(root / "set")
+
+
 def pack(tar, rows: list[dict], pictures: list[bytes]) -> None:
     """A shard as its maker wants it, with digests that agree."""
     rows = [row | {"sha256": hashlib.sha256(content).hexdigest()} for row, content in zip(rows, pictures, strict=True)]

@@ -5,9 +5,13 @@ an undisturbed one.
 """
 
 import errno
+import fcntl
+import os
 import shutil
+import struct
 import subprocess
 import sys
+import tarfile
 import tempfile
 from pathlib import Path
 
@@ -16,7 +20,7 @@ from conftest import SCRIPTS
 from inputs import COMMANDS
 from trouble import Ending, disk, left_over, run, work
 
-from ldportrait import commands, shards
+from ldportrait import commands, merging, shards
 
 WRITERS = [
     "make_prompts",
@@ -81,6 +85,36 @@ def test_a_checkpoint_that_finds_no_room_leaves_the_last_one(tmp_path):
         assert work(place) == work(tmp_path / "whole")
 
 
+GOING_DOWN, WITHOUT_ITS_LOG = 0x8004587D, struct.pack("I", 2)  # ext4's: as a power cut, nothing more is written
+
+
+def test_a_power_cut_leaves_no_name_without_content(tmp_path):
+    """A file system that has put a new name on the disk, and would put the content there half a minute later."""
+    image, place = tmp_path / "image", tmp_path / "disk"
+    place.mkdir()
+    with image.open("wb") as stream:
+        stream.truncate(16 << 20)
+    mount = ["mount", "-o", "loop,noauto_da_alloc", image, place]
+    if not shutil.which("mkfs.ext4") or os.geteuid() != 0:
+        pytest.skip("a disk of its own takes root and mkfs.ext4")
+    subprocess.run(["mkfs.ext4", "-q", image], check=True)
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("a disk cannot be mounted here")
+    try:
+        with shards.replacing(place / "table.csv") as temporary:
+            temporary.write_text("content\n" * 1000)
+        (place / "plain.csv").write_text("content\n" * 1000)  # what is written in the usual way, for comparison
+        folder = os.open(place, os.O_RDONLY)
+        os.fsync(folder)
+        fcntl.ioctl(folder, GOING_DOWN, WITHOUT_ITS_LOG)
+        os.close(folder)
+        subprocess.run(["umount", place], check=True)
+        subprocess.run(mount, check=True)
+        assert [(place / name).stat().st_size for name in ("table.csv", "plain.csv")] == [8000, 0]
+    finally:
+        subprocess.run(["umount", "-l", place], check=True)
+
+
 def test_weights_that_find_no_room_are_said(tmp_path):
     """The ledger of fetched weights stays whole on a full disk: it says what may be used ever after."""
     from ldportrait.layerdiffuse import files
@@ -97,6 +131,19 @@ def test_weights_that_find_no_room_are_said(tmp_path):
         del ledger["b" * 200]
         files._add_to_ledger(path, ledger, "b" * 200, "1" * 64)
         assert files._read_ledger(path) == ledger
+
+
+def test_a_merged_set_that_finds_no_room_does_not_call_its_source_damaged(tmp_path):
+    tar = tmp_path / "a.tar"
+    with tarfile.open(tar, "w") as archive:
+        shards.add_member(archive, "x-0.rgba.webp", bytes(100_000))
+    with (
+        disk(tmp_path / "disk", 64),
+        pytest.raises(OSError, match="No space left") as full,
+        shards.replacing_folder(tmp_path / "disk" / "set") as new,
+    ):
+        merging._copy_without(tar, new / "a.tar", [])
+    assert commands.of_the_disk(full.value).startswith(f"There is no room for {tmp_path / 'disk' / 'set'} (")
 
 
 def test_an_error_of_the_disk_names_the_file_and_others_keep_theirs(tmp_path):

@@ -3,11 +3,15 @@
 One small shard of the workflow is made through all of it, and is in the end what an undisturbed command makes.
 """
 
+import contextlib
 import os
+import pty
+import select
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,6 +48,35 @@ def make(folder: Path, target: str) -> subprocess.Popen:
     line = ["make", "--old-file=.venv/stamp", "run", f"FLAGS={target}", "CORES=1"]
     with (folder / "output.txt").open("w") as stream:
         return subprocess.Popen(line, cwd=folder, stdout=stream, stderr=subprocess.STDOUT, start_new_session=True)
+
+
+ON_A_TERMINAL = """
+import fcntl, os, signal, sys, termios
+signal.signal(signal.SIGINT, signal.SIG_DFL)  # what is started in the background ignores it
+os.setsid()
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execvp("bash", ["bash", "-c", sys.argv[1] + "; exit $?"])  # a shell, which waits and is the session's first
+"""
+
+
+def make_on_a_terminal(folder: Path, target: str) -> tuple[subprocess.Popen, int]:
+    """Start a run as in a window of its own; gives what types into that, and closes it."""
+    window, end = pty.openpty()
+    line = f"make --old-file=.venv/stamp run FLAGS={target} CORES=1"
+    process = subprocess.Popen(
+        [sys.executable, "-c", ON_A_TERMINAL, line], cwd=folder, stdin=end, stdout=end, stderr=end
+    )
+    os.close(end)
+    return process, window
+
+
+def watch(window: int, closed: threading.Event) -> None:
+    """Read what a terminal shows, so that nobody waits to write there, until its window is closed."""
+    with contextlib.suppress(OSError):  # nobody has the terminal open any more
+        while not closed.is_set():
+            if select.select([window], [], [], 0.05)[0]:
+                os.read(window, 65536)
+    os.close(window)
 
 
 def finish(folder: Path, target: str) -> tuple[int, str]:
@@ -110,6 +143,44 @@ def test_two_at_once_and_sigterm(folder):
     assert time.monotonic() - started < GRACE
     assert not (folder / TARS["generated"]).exists()
     assert any(folder.glob("results/tiny/.partial/generated/*/*.row"))
+
+
+def test_without_flock_no_live_run_is_unlocked(folder, tmp_path):
+    """Where there is no flock, or the disk has no locks, nothing tells a killed run from one that is at work."""
+    (tmp_path / "flock").write_text("#!/bin/sh\nexit 66\n")  # as util-linux says that a disk has no locks
+    (tmp_path / "flock").chmod(0o755)
+    (folder / ".snakemake").mkdir(exist_ok=True)
+    (folder / ".snakemake" / "run.running").write_text("running\n")
+    line = ["make", "--old-file=.venv/stamp", "run", f"FLAGS=--dry-run {TARS['generated']}"]
+    environment = os.environ | {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
+    done = subprocess.run(line, cwd=folder, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert "without flock nothing tells a killed run from a live one" in done.stderr
+    assert "its lock is removed" not in done.stderr
+
+
+@pytest.mark.parametrize("how", ["Ctrl-C", "closed"])
+def test_ctrl_c_and_a_closed_terminal_stop_all_of_a_run(folder, how):
+    """Nothing works on unseen, what is finished is kept, and the same command may be given again at once."""
+    shutil.rmtree(folder / "results" / "tiny" / ".partial", ignore_errors=True)
+    run, window = make_on_a_terminal(folder, TARS["generated"])
+    closed = threading.Event()
+    watching = threading.Thread(target=watch, args=(window, closed))
+    watching.start()
+    job = stopped_job(folder)
+    if how == "Ctrl-C":
+        os.write(window, b"\x03")
+    else:
+        closed.set()
+        watching.join()
+    os.kill(job, signal.SIGCONT)
+    assert run.wait(GRACE) != 0
+    wait_for(lambda: not processes(folder, "generate_portraits.py") and not processes(folder, "snakemake"))
+    closed.set()
+    watching.join()
+    assert not (folder / TARS["generated"]).exists()
+    assert any(folder.glob("results/tiny/.partial/generated/*/*.row"))
+    shutil.rmtree(folder / "results" / "tiny" / ".partial")  # of three pictures, some must be left to others
 
 
 def test_a_job_that_outlives_its_snakemake_is_waited_for(folder, tmp_path):

@@ -42,7 +42,7 @@ rule assemble_dataset:
         options=options("assemble", "variants", "merge"),
     shell:
         "run=$(dirname {input.screened:q}); "
-        "python {input.script} $run/generated $run/refined $run/keyed {input.screened:q} $(dirname {output.checksums:q}) "
+        'python {input.script} "$run/generated" "$run/refined" "$run/keyed" {input.screened:q} "$(dirname {output.checksums:q})" '
         "--variant {wildcards.variant} --run {params.run} --shards {params.shards} {params.options} > {log:q} 2>&1"
 
 
@@ -97,7 +97,7 @@ rule import_dataset:
         split=lambda wildcards: EXTERNAL[wildcards.variant]["split"],
         shard_size=config["assemble"]["shard_size"],
     shell:
-        "python {input.script} {input.root:q} $(dirname {output.checksums:q}) --name {wildcards.variant} --run {params.run} "
+        'python {input.script} {input.root:q} "$(dirname {output.checksums:q})" --name {wildcards.variant} --run {params.run} '
         "--benchmark {params.layout} --split {params.split:q} --shard-size {params.shard_size} > {log:q} 2>&1"
 
 
@@ -122,5 +122,5 @@ rule score_variants:
         variants=" ".join(f"--variants {variant}" for variant in VARIANTS if variant != "truth"),
     shell:
         "run=$(dirname {input.screened:q}); "
-        "python {input.script} $run/generated $run/refined $run/keyed {input.screened:q} {output.scores:q} --run {params.run} "
+        'python {input.script} "$run/generated" "$run/refined" "$run/keyed" {input.screened:q} {output.scores:q} --run {params.run} '
         "--shards {params.shards} {params.variants} > {log:q} 2>&1"

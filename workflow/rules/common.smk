@@ -13,7 +13,7 @@ from pathlib import Path
 import yaml
 
 ROOT = Path(workflow.basedir)
-ROOT = ROOT.parent if ROOT.name == "workflow" else ROOT
+ROOT = ROOT.parent if (ROOT / "rules").is_dir() else ROOT  # started by workflow/Snakefile
 sys.path.insert(0, str(ROOT / "workflow" / "scripts"))
 
 from ldportrait import dependencies, settings
@@ -29,6 +29,8 @@ if Path.cwd() != ROOT:
     stop(f"Run snakemake in {ROOT}, the folder of the Snakefile; paths.results may lie anywhere.")
 
 try:
+    for path in workflow.configfiles:
+        settings.check_keys(path)
     config = settings.complete(config, yaml.safe_load((ROOT / "config" / "schema.yaml").read_text(encoding="utf-8")))
     settings.cross_check(config)
     SOURCE = settings.source(config)

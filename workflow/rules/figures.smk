@@ -64,7 +64,7 @@ rule plot_mosaic:
         rows=config["figures"]["mosaic_rows"],
     shell:
         "run=$(dirname {input.screened:q}); "
-        "python {input.script} $run/refined {input.screened:q} $(dirname {output.png:q})/mosaic "
+        'python {input.script} "$run/refined" {input.screened:q} "$(dirname {output.png:q})/mosaic" '
         "--shards {params.shards} --columns {params.columns} --rows {params.rows} > {log:q} 2>&1"
 
 
@@ -91,7 +91,7 @@ rule plot_attributes:
         library=library("plot_attributes"),
         shards=len(SHARDS),
     shell:
-        "python {input.script} $(dirname {input.prompts[0]:q}) $(dirname {output.png:q})/attributes --shards {params.shards} > {log:q} 2>&1"
+        'python {input.script} "$(dirname {input.prompts[0]:q})" "$(dirname {output.png:q})/attributes" --shards {params.shards} > {log:q} 2>&1'
 
 
 rule plot_acceptance:
@@ -116,7 +116,7 @@ rule plot_acceptance:
     params:
         library=library("plot_acceptance"),
     shell:
-        "python {input.script} {input.screened:q} $(dirname {output.png:q})/acceptance > {log:q} 2>&1"
+        'python {input.script} {input.screened:q} "$(dirname {output.png:q})/acceptance" > {log:q} 2>&1'
 
 
 rule plot_refinement:
@@ -144,8 +144,8 @@ rule plot_refinement:
         rows=config["figures"]["rows"],
     shell:
         "run=$(dirname {input.screened:q}); "
-        "python {input.script} $run/generated $run/refined {input.screened:q} "
-        "$(dirname {output.png:q})/refinement --shards {params.shards} --rows {params.rows} > {log:q} 2>&1"
+        'python {input.script} "$run/generated" "$run/refined" {input.screened:q} '
+        '"$(dirname {output.png:q})/refinement" --shards {params.shards} --rows {params.rows} > {log:q} 2>&1'
 
 
 rule plot_variants:
@@ -170,7 +170,7 @@ rule plot_variants:
     params:
         library=library("plot_variants"),
     shell:
-        "python {input.script} {input.scores:q} $(dirname {output.png:q})/variants > {log:q} 2>&1"
+        'python {input.script} {input.scores:q} "$(dirname {output.png:q})/variants" > {log:q} 2>&1'
 
 
 rule plot_models:
@@ -197,7 +197,7 @@ rule plot_models:
         benchmark=BENCHMARK,
         models=f"--model {COMPARED} {COMPARISON} {SEEDS}",
     shell:
-        "python {input.script} $(dirname {output.png:q})/models $(dirname $(dirname {output.png:q}))/scores "
+        'python {input.script} "$(dirname {output.png:q})/models" "$(dirname "$(dirname {output.png:q})")/scores" '
         "--benchmark {params.benchmark} {params.models} > {log:q} 2>&1"
 
 
@@ -225,7 +225,7 @@ rule plot_capacity:
         benchmark=BENCHMARK,
         models=f"--model {COMPARED} --variant {config['compare']['capacity_variant']} {CAPACITY} {SEEDS}",
     shell:
-        "python {input.script} $(dirname {output.png:q})/capacity $(dirname $(dirname {output.png:q}))/scores "
+        'python {input.script} "$(dirname {output.png:q})/capacity" "$(dirname "$(dirname {output.png:q})")/scores" '
         "--benchmark {params.benchmark} {params.models} > {log:q} 2>&1"
 
 
@@ -256,7 +256,7 @@ rule plot_qualitative:
         rows=config["figures"]["rows"],
     shell:
         'root={input.root:q}; [[ -d $root ]] || root=$(dirname "$root"); '
-        "python {input.script} $(dirname {output.png:q})/qualitative $(dirname $(dirname {output.png:q}))/predictions "
+        'python {input.script} "$(dirname {output.png:q})/qualitative" "$(dirname "$(dirname {output.png:q})")/predictions" '
         '--benchmark {params.benchmark} --root "$root" {params.models} --rows {params.rows} > {log:q} 2>&1'
 
 
@@ -283,7 +283,8 @@ rule plot_training:
     params:
         library=library("plot_training"),
     shell:
-        "python {input.script} $(dirname {output.png:q})/training $(dirname {input.info:q}) > {log:q} 2>&1"
+        "models=({input.info:q}); "
+        'python {input.script} "$(dirname {output.png:q})/training" "${{models[@]%/*}}" > {log:q} 2>&1'
 
 
 rule tabulate_screening:
@@ -309,7 +310,7 @@ rule tabulate_screening:
     params:
         library=library("tabulate_screening"),
     shell:
-        "python {input.script} {input.screened:q} $(dirname {output.csv:q})/screening > {log:q} 2>&1"
+        'python {input.script} {input.screened:q} "$(dirname {output.csv:q})/screening" > {log:q} 2>&1'
 
 
 rule tabulate_variants:
@@ -335,7 +336,7 @@ rule tabulate_variants:
     params:
         library=library("tabulate_variants"),
     shell:
-        "python {input.script} {input.scores:q} $(dirname {output.csv:q})/variants > {log:q} 2>&1"
+        'python {input.script} {input.scores:q} "$(dirname {output.csv:q})/variants" > {log:q} 2>&1'
 
 
 rule tabulate_models:
@@ -364,7 +365,7 @@ rule tabulate_models:
         models=f"{MODELS} {COMPARISON} {SEEDS}",
         note=settings.options({"note": config["figures"]["note"]}),
     shell:
-        "python {input.script} $(dirname {output.csv:q})/models $(dirname $(dirname {output.csv:q}))/scores "
+        'python {input.script} "$(dirname {output.csv:q})/models" "$(dirname "$(dirname {output.csv:q})")/scores" '
         "--benchmark {params.benchmark} {params.models} {params.note} > {log:q} 2>&1"
 
 
@@ -393,7 +394,7 @@ rule tabulate_capacity:
         benchmark=BENCHMARK,
         models=f"--model {COMPARED} --variant {config['compare']['capacity_variant']} {CAPACITY} {SEEDS}",
     shell:
-        "python {input.script} $(dirname {output.csv:q})/capacity $(dirname $(dirname {output.csv:q}))/scores "
+        'python {input.script} "$(dirname {output.csv:q})/capacity" "$(dirname "$(dirname {output.csv:q})")/scores" '
         "--benchmark {params.benchmark} {params.models} > {log:q} 2>&1"
 
 
@@ -425,7 +426,7 @@ rule tabulate_published:
         note=settings.options({"note": config["figures"]["note"]}),
     shell:
         "tables=$(dirname {output.csv:q}); "
-        'python {input.script} $(dirname "$tables")/scores $tables/benchmark-{wildcards.benchmark} '
+        'python {input.script} "$(dirname "$tables")/scores" "$tables/benchmark-{wildcards.benchmark}" '
         "--benchmark {wildcards.benchmark} --published {input.published:q} {params.models} {params.note} > {log:q} 2>&1"
 
 
@@ -481,5 +482,5 @@ rule build_gallery:
         video="--video" if CLIPS else "--no-video",
     shell:
         "run=$(dirname {input.screened:q}); "
-        "python {input.script} $run/refined {input.screened:q} $run/measured $run/figures $run/tables {output.page:q} "
+        'python {input.script} "$run/refined" {input.screened:q} "$run/measured" "$run/figures" "$run/tables" {output.page:q} '
         "--run {params.run} --shards {params.shards} {params.tables} {params.video} > {log:q} 2>&1"

@@ -52,7 +52,7 @@ rule plot_keying:
     params:
         library=library("plot_keying"),
     shell:
-        "python {input.script} {input.scores:q} {input.examples:q} --output $(dirname {output.figures[0]:q}) "
+        'python {input.script} {input.scores:q} {input.examples:q} --output "$(dirname {output.figures[0]:q})" '
         "> {log:q} 2>&1"
 
 
@@ -72,7 +72,7 @@ rule tabulate_keying:
     params:
         library=library("tabulate_keying"),
     shell:
-        "python {input.script} {input.scores:q} --output $(dirname {output.tables[0]:q})/keying > {log:q} 2>&1"
+        'python {input.script} {input.scores:q} --output "$(dirname {output.tables[0]:q})/keying" > {log:q} 2>&1'
 
 
 rule keying_study:

@@ -26,5 +26,5 @@ rule score_mattes:
         library=library("score_mattes"),
     shell:
         'root={input.root:q}; [[ -d $root ]] || root=$(dirname "$root"); '
-        "python {input.script} $(dirname {input.predictions:q}) {output.scores:q} "
+        'python {input.script} "$(dirname {input.predictions:q})" {output.scores:q} '
         '--benchmark {wildcards.benchmark} --root "$root" > {log:q} 2>&1'

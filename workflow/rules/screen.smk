@@ -52,5 +52,5 @@ rule screen_portraits:
         options=options("screen", "review"),
     shell:
         "review={input.review:q}; "
-        "python {input.script} $(dirname {input.measured[0]:q}) {output.table:q} --shards {params.shards} "
+        'python {input.script} "$(dirname {input.measured[0]:q})" {output.table:q} --shards {params.shards} '
         '${{review:+--review "$review"}} {params.options} > {log:q} 2>&1'

@@ -83,7 +83,7 @@ rule plot_study:
     params:
         library=library("plot_study"),
     shell:
-        "python {input.script} {input.sensitivity:q} {input.methods:q} --output $(dirname {output.figures[0]:q}) "
+        'python {input.script} {input.sensitivity:q} {input.methods:q} --output "$(dirname {output.figures[0]:q})" '
         "> {log:q} 2>&1"
 
 
@@ -103,7 +103,7 @@ rule tabulate_study:
     params:
         library=library("tabulate_study"),
     shell:
-        "python {input.script} {input.methods:q} --output $(dirname {output.tables[0]:q})/study > {log:q} 2>&1"
+        'python {input.script} {input.methods:q} --output "$(dirname {output.tables[0]:q})/study" > {log:q} 2>&1'
 
 
 rule refinement_study:

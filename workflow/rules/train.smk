@@ -41,7 +41,7 @@ rule train_matting:
         options=lambda wildcards: settings.train_options(config, wildcards.model),
     shell:
         "init={input.init:q}; initial={input.initial:q}; "
-        "python {input.script} $(dirname {input.dataset:q}) $(dirname {output.info:q}) --model {wildcards.model} "
+        'python {input.script} "$(dirname {input.dataset:q})" "$(dirname {output.info:q})" --model {wildcards.model} '
         "--run {params.run} --fraction $((10#{wildcards.percent})) --seed {wildcards.seed} "
         "--backgrounds {input.backgrounds:q} --gpus {resources.devices} --nodes {resources.nodes} --threads {threads} "
         '${{init:+--init-file "$init"}} ${{initial:+--initial "$(dirname "$initial")"}} {params.options} > {log:q} 2>&1'
@@ -74,6 +74,6 @@ rule predict_mattes:
         run=config["run"],
     shell:
         'root={input.root:q}; [[ -d $root ]] || root=$(dirname "$root"); '
-        "python {input.script} $(dirname {input.model:q}) $(dirname {output.table:q}) "
+        'python {input.script} "$(dirname {input.model:q})" "$(dirname {output.table:q})" '
         '--benchmark {wildcards.benchmark} --root "$root" --run {params.run} '
         "--gpus {resources.gpu} --threads {threads} > {log:q} 2>&1"

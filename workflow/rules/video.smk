@@ -55,8 +55,8 @@ rule segment_video:
     shell:
         'root={input.root:q}; [[ -d $root ]] || root=$(dirname "$root"); '
         "weights={input.weights:q}; masks={input.masks:q}; "
-        "python {input.script} --benchmark {wildcards.benchmark} $(dirname {output.table:q}) "
-        '--root "$root" --limit {params.limit} {params.how} --model $(dirname {input.model[0]:q}) '
+        'python {input.script} --benchmark {wildcards.benchmark} "$(dirname {output.table:q})" '
+        '--root "$root" --limit {params.limit} {params.how} --model "$(dirname {input.model[0]:q})" '
         '${{weights:+--weights "$(dirname "$weights")"}} ${{masks:+--masks "$masks"}} '
         "--gpus {resources.gpu} --threads {threads} > {log:q} 2>&1"
 
@@ -87,8 +87,8 @@ rule matte_video:
         how=lambda wildcards: settings.matte_video_options(config, wildcards.method),
     shell:
         'root={input.root:q}; [[ -d $root ]] || root=$(dirname "$root"); segments={input.segments:q}; '
-        "python {input.script} --benchmark {wildcards.benchmark} $(dirname {output.table:q}) "
-        '--root "$root" --limit {params.limit} --model $(dirname {input.model[0]:q}) --method {wildcards.method} '
+        'python {input.script} --benchmark {wildcards.benchmark} "$(dirname {output.table:q})" '
+        '--root "$root" --limit {params.limit} --model "$(dirname {input.model[0]:q})" --method {wildcards.method} '
         '{params.how} ${{segments:+--segments "$(dirname "$segments")"}} --run {params.run} '
         "--gpus {resources.gpu} --threads {threads} > {log:q} 2>&1"
 
@@ -115,7 +115,7 @@ rule score_video:
         limit=config["video"]["limit"],
     shell:
         'root={input.root:q}; [[ -d $root ]] || root=$(dirname "$root"); '
-        "python {input.script} $(dirname {input.mattes:q}) {output.scores:q} --benchmark {wildcards.benchmark} "
+        'python {input.script} "$(dirname {input.mattes:q})" {output.scores:q} --benchmark {wildcards.benchmark} '
         '--root "$root" --limit {params.limit} --run {params.run} > {log:q} 2>&1'
 
 
@@ -160,8 +160,8 @@ rule plot_video:
         benchmark=CLIPS[-1:],
     shell:
         'root={input.root:q}; [[ -d $root ]] || root=$(dirname "$root"); '
-        "mattes=$(dirname $(dirname $(dirname {input.mattes[0]:q}))); "
-        "python {input.script} $(dirname {output.strip:q}) $mattes {input.scores:q} "
+        'mattes=$(dirname "$(dirname "$(dirname {input.mattes[0]:q})")"); '
+        'python {input.script} "$(dirname {output.strip:q})" "$mattes" {input.scores:q} '
         '--benchmark {params.benchmark} --root "$root" > {log:q} 2>&1'
 
 
@@ -188,4 +188,4 @@ rule tabulate_video:
     params:
         library=library("tabulate_video"),
     shell:
-        "python {input.script} $(dirname {output.csv:q})/video {input.scores:q} > {log:q} 2>&1"
+        'python {input.script} "$(dirname {output.csv:q})/video" {input.scores:q} > {log:q} 2>&1'

@@ -20,6 +20,7 @@ def read_examples(path: Path) -> dict[str, dict[str, np.ndarray]]:
                 item, _, view = name.partition("/")
                 found.setdefault(item, {})[view] = arrays[name]
     except (ValueError, OSError, EOFError) as error:
+        commands.pass_on(error, path)
         raise ValueError(f"{path} does not hold the pictures of study_keying.") from error
     return found
 

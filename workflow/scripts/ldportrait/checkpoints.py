@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from lightning.pytorch.plugins import TorchCheckpointIO
 
+from ldportrait import commands
 from ldportrait.shards import locked, replacing
 
 CHECKPOINT, BEST = "last.ckpt", "best.safetensors"
@@ -49,6 +50,7 @@ def read_checkpoint(path: Path, digest: str) -> dict | None:
     except FileNotFoundError:
         return None
     except Exception as error:  # torch names no error of its own for a damaged file
+        commands.pass_on(error, path)
         print(f"{path} is damaged and is thrown away: {error}", flush=True)
     path.unlink(missing_ok=True)
     return None

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import pandas as pd
 
-from ldportrait import images, shards
+from ldportrait import commands, images, shards
 from ldportrait.shards import Item
 
 VARIANTS = {
@@ -24,12 +24,24 @@ VARIANTS = {
     "truth": "exact alpha, colour cleaned as for the refined variant",
 }
 IMPORTED = "pictures and alpha of another data set; the foreground's colour as given there, else estimated"
+NEEDED = ("id", "split", "shard", "sha256", "width", "height")
 METADATA, CARD, CROISSANT, CHECKSUMS = "metadata.parquet", "README.md", "croissant.json", "checksums.sha256"
 
 
 def metadata(folder: Path) -> pd.DataFrame:
-    """Read the metadata of a data set: a row per portrait, in order of id."""
-    return shards.read_table(Path(folder, METADATA))
+    """Read the metadata of a data set: a row per portrait, in order of id.
+
+    Raises FileNotFoundError or ValueError, naming the file, if it lacks what says where a portrait is and what it is.
+    """
+    path = Path(folder, METADATA)
+    table = shards.read_table(path)
+    for name in NEEDED:
+        if name not in table or table[name].isna().any():
+            raise ValueError(f"{path} does not say every portrait's {name}; assemble the data set again.")
+    if table.id.duplicated().any():
+        twice = table.id[table.id.duplicated()].iloc[0]
+        raise ValueError(f"{path} lists {twice} twice; assemble the data set again.")
+    return table
 
 
 def read(folder: Path, split: str, ids: Collection[str] | None = None) -> Iterator[Item]:
@@ -48,6 +60,7 @@ def read(folder: Path, split: str, ids: Collection[str] | None = None) -> Iterat
                 for row in rows.to_dict("records"):
                     yield Item(row, _picture(archive, row))
         except (tarfile.TarError, OSError, KeyError, EOFError) as error:
+            commands.pass_on(error, path)
             raise ValueError(f"{path} is damaged ({error}); assemble the data set again.") from error
 
 

@@ -13,6 +13,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from ldportrait import commands
+
 FULL_SCALE = {"uint8": 255, "uint16": 65535, "float32": 1, "float64": 1}  # of an alpha of these types
 GREY_NOISE = 2  # channels of a grey JPEG differ by no more
 OPENING_ALPHA = 0.05  # below this a pixel counts as background
@@ -32,11 +34,10 @@ def _decode(source: Path | io.BytesIO, name: Path | str) -> Image.Image:
         with Image.open(source) as picture:
             picture.load()
             return picture
-    except (PermissionError, MemoryError):
-        raise
     except Image.DecompressionBombError as error:  # told from the header, before anything is decoded
         raise ValueError(f"{name} is too large to be read: {error}") from error
     except Exception as error:  # Pillow's readers raise errors of many kinds for a damaged file
+        commands.pass_on(error, name)
         raise ValueError(f"{name} is not a readable picture: {error}.") from error
 
 

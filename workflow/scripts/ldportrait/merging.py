@@ -22,7 +22,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ldportrait import assembling, data_card, datasets, duplicates, shards
+from ldportrait import assembling, commands, data_card, datasets, duplicates, shards
 from ldportrait.columns import SPLITS
 from ldportrait.data_card import Tally
 
@@ -103,6 +103,7 @@ def _schema(folder: Path) -> pa.Schema:
     try:
         return pq.read_schema(path)
     except (OSError, pa.ArrowException) as error:
+        commands.pass_on(error, path)
         raise ValueError(f"{path} is not a readable Parquet table: {error}") from error
 
 
@@ -119,6 +120,7 @@ def _batches(folder: Path, columns: Sequence[str] | None = None) -> Iterator[pa.
             for batch in file.iter_batches(ROWS, columns=columns):
                 yield pa.Table.from_batches([batch])
     except (OSError, pa.ArrowException) as error:
+        commands.pass_on(error, path)
         raise ValueError(f"{path} is not a readable Parquet table: {error}") from error
 
 
@@ -248,6 +250,7 @@ def _copy_without(tar: Path, new: Path, ids: Collection[str]) -> None:
                 if member.name.partition(".")[0] not in ids:
                     copy.addfile(member, old.extractfile(member))
     except (tarfile.TarError, OSError, EOFError) as error:
+        commands.pass_on(error, new if getattr(error, "errno", None) in commands.FULL else tar)
         raise ValueError(f"{tar} is damaged ({error}); assemble its data set again.") from error
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageCms, ImageOps
 
-from ldportrait import images, trimaps
+from ldportrait import commands, images, trimaps
 from ldportrait.shards import replacing
 
 EXIF_FORMATS = {"JPEG", "MPO", "PNG", "WEBP"}  # a TIFF's tags say how its own file is laid out
@@ -94,6 +94,7 @@ def _named(path: Path | str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
+        commands.pass_on(error, path)
         raise ValueError(f"{path} is not a readable picture: {error}.") from error
 
 

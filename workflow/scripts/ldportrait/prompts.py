@@ -22,6 +22,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import yaml
 
+from ldportrait import commands
 from ldportrait.columns import ATTRIBUTES, SPLITS
 
 BLOCK = 200  # rows that are balanced together
@@ -30,6 +31,9 @@ COLUMNS = ("id", "prompt", "negative_prompt", "seed", "persona", "split", *ATTRI
 USER_COLUMNS = ("prompt", "negative_prompt", "seed", "persona", "split", *ATTRIBUTES)
 PICTURES = (".png", ".tif", ".tiff", ".webp")
 TABLES = (".csv", ".parquet")
+LONGEST = 10_000  # characters of a prompt; CLIP reads some 300
+_CONTROL = re.compile(r"[\0-\x08\x0e-\x1f\x7f]")  # what no text has
+_NOT_UTF_8 = re.compile("[\ud800-\udfff]")  # by which Python stands for other bytes in a file's name
 _FIELD = re.compile(r"{([a-z_]*)}")
 _RANGE = re.compile(r"(\d+)-(\d+)")
 
@@ -361,6 +365,7 @@ def _parquet(path: Path) -> pq.ParquetFile:
     try:
         return pq.ParquetFile(path)
     except (OSError, ValueError) as error:
+        commands.pass_on(error, path)
         raise ValueError(f"{path} is not a readable Parquet table: {error}.") from error
 
 
@@ -416,6 +421,10 @@ def _checked(path: Path, places: list[str], rows: list[dict]) -> list[dict]:
         row = {name: "" if value is None else str(value).strip() for name, value in row.items()}
         if not row["prompt"]:
             raise ValueError(f"{path}, {place}: the prompt is empty.")
+        for name, value in row.items():
+            if len(value) > LONGEST or (found := _CONTROL.search(value)):
+                what = f"{len(value):,} characters" if len(value) > LONGEST else f"the character {found[0]!r}"
+                raise ValueError(f"{path}, {place}: the {name} has {what}; prompts are text of at most {LONGEST:,}.")
         if row.get("split", "") not in ("", *SPLITS):
             raise ValueError(f"{path}, {place}: split must be one of {', '.join(SPLITS)}, not {row['split']!r}.")
         if row.get("seed", "") == "":
@@ -427,16 +436,16 @@ def _checked(path: Path, places: list[str], rows: list[dict]) -> list[dict]:
 
 
 def _seed(text: str, place: str) -> int:
-    if not re.fullmatch(r"\d+(\.0+)?", text) or int(text.split(".")[0]) >= 2**63:
-        raise ValueError(f"{place}: seed must be a whole number in [0, 2^63), not {text!r}.")
+    if not re.fullmatch(r"\d{1,40}(\.0+)?", text) or int(text.split(".")[0]) >= 2**63:
+        raise ValueError(f"{place}: seed must be a whole number in [0, 2^63), not {text[:80]!r}.")
     return int(text.split(".")[0])
 
 
 def list_pictures(folder: Path | str) -> list[str]:
     """Return the pictures in a folder and its subfolders, by their relative names with "/", sorted.
 
-    Raises FileNotFoundError if there is no such folder, ValueError if it holds no picture (png, tif, webp). Hidden
-    files and folders are left out.
+    Raises FileNotFoundError if there is no such folder, ValueError if it holds no picture (png, tif, webp) or one whose
+    name a manifest could not hold. Hidden files and folders are left out.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -445,6 +454,8 @@ def list_pictures(folder: Path | str) -> list[str]:
     visible = [name.as_posix() for name in names if not any(part.startswith(".") for part in name.parts)]
     if not visible:
         raise ValueError(f"{folder} holds no picture (.png, .tif or .webp).")
+    if odd := next((name for name in visible if _NOT_UTF_8.search(name)), None):
+        raise ValueError(f"{folder} holds {odd!r}, whose name is not UTF-8; rename it.")
     return sorted(visible)
 
 

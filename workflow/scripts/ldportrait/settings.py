@@ -15,11 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import jsonschema
+import yaml
 
 from ldportrait.layerdiffuse import files
 
 VARIANTS = ("raw", "refined", "keyed", "truth")
 NAME = "[a-z0-9-]+"
+MOST_SHARDS = 10_000_000  # of seven digits
 TYPES = {
     "object": "a section with keys of its own",
     "array": "a list",
@@ -32,6 +34,20 @@ TYPES = {
 
 
 # Checks
+
+
+def check_keys(path: Path | str) -> None:
+    """Raise ValueError where a configuration file has a key twice: YAML would take the later one and drop the other."""
+    queue = [("", yaml.compose(Path(path).read_text(encoding="utf-8"), Loader=yaml.SafeLoader))]
+    seen = []  # an anchor may hold itself
+    while queue:
+        prefix, node = queue.pop()
+        if isinstance(node, yaml.MappingNode) and node not in seen:
+            seen.append(node)
+            names = [f"{prefix}{key.value}" for key, _ in node.value]
+            if twice := next((name for name in names if names.count(name) > 1), None):
+                raise ValueError(f"{path} has the key {twice} twice; put what both say under one.")
+            queue += [(f"{name}.", value) for name, (_, value) in zip(names, node.value, strict=True)]
 
 
 def complete(config: Mapping, schema: Mapping) -> dict:
@@ -52,13 +68,23 @@ def _check(config: Mapping, schema: Mapping, place: str = "") -> None:
         raise ValueError(_sentence(error, place))
 
 
-def _defaults(value: object, schema: Mapping) -> object:
+def _defaults(value: object, schema: Mapping, key: str = "") -> object:
+    """Fill in defaults; a whole number may be written 24.0, and none is .nan, which passes any range."""
+    if isinstance(value, list):
+        return [_defaults(item, schema.get("items", {}), key) for item in value]
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise ValueError(f"{key} must be a finite number, not {value}.")
+        return int(value) if "number" not in schema.get("type", "number") and value.is_integer() else value
     if not isinstance(value, Mapping):
         return value
     properties = schema.get("properties", {})
     filled = {key: subschema["default"] for key, subschema in properties.items() if "default" in subschema}
     others = schema.get("additionalProperties") or {}
-    return {key: _defaults(item, properties.get(key, others)) for key, item in {**filled, **value}.items()}
+    return {
+        name: _defaults(item, properties.get(name, others), f"{key}.{name}".lstrip("."))
+        for name, item in {**filled, **value}.items()
+    }
 
 
 def _sentence(error: jsonschema.ValidationError, place: str) -> str:
@@ -97,6 +123,12 @@ def _sentence(error: jsonschema.ValidationError, place: str) -> str:
 
 def cross_check(config: Mapping) -> None:
     """Refuse what the schema cannot: files that are missing, and keys that do not go together."""
+    for key, path in [*(("paths." + name, config["paths"][name]) for name in ("results", "weights")), *_files(config)]:
+        if re.match("[-~/]*$|[-~]", path) or re.search(r"[{}\x00-\x1f]", path):
+            raise ValueError(
+                f"{key} must name a file or folder without braces and line breaks, and not begin with - or ~ "
+                f"(which is not taken for the home folder), not be {path!r}."
+            )
     for key, path in _files(config):
         if not Path(path).exists():
             raise ValueError(f"{key} names {path}, which does not exist.")
@@ -309,7 +341,12 @@ def source(config: Mapping) -> Source:
     prompts, generate = config["prompts"], config["generate"]
     size = prompts["shard_size"]
     if generate["backend"] != "folder" and not prompts["file"]:
-        return Source("grammar", prompts["grammar"], [size] * math.ceil(prompts["count"] / size), [], [])
+        count = math.ceil(prompts["count"] / size)
+        if count > MOST_SHARDS:
+            raise ValueError(
+                f"prompts.count makes {count:,} shards, but numbers end at {MOST_SHARDS:,}; raise prompts.shard_size."
+            )
+        return Source("grammar", prompts["grammar"], [size] * count, [], [])
     try:
         from ldportrait.prompts import list_pictures, read_lines  # only here, since it takes long to import
     except ModuleNotFoundError as error:  # with conda: Snakemake's environment is not that of the jobs

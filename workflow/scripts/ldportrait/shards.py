@@ -31,7 +31,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from ldportrait import images
+from ldportrait import commands, images
 
 PICTURES = ("rgba.webp", "truth.webp")
 LOSSLESS = {
@@ -81,6 +81,9 @@ def read_manifest(tar: Path) -> pd.DataFrame:
     for name in ("id", "sha256"):
         if name not in table:
             raise ValueError(f"{manifest_of(tar)} is no shard's manifest: it has no column {name}.")
+    if table.id.duplicated().any():
+        twice = table.id[table.id.duplicated()].iloc[0]
+        raise ValueError(f"{manifest_of(tar)} lists {twice} twice; {ANEW.format(manifest_of(tar))}.")
     return table
 
 
@@ -96,9 +99,8 @@ def read_table(path: Path) -> pd.DataFrame:
         raise FileNotFoundError(f"There is no table at {path}; {MAKE.format(path)}.")
     try:
         return pd.read_parquet(path, page_checksum_verification=True)
-    except (PermissionError, MemoryError):
-        raise
     except Exception as error:  # pandas and pyarrow raise errors of many kinds for a damaged file
+        commands.pass_on(error, path)
         raise ValueError(f"{path} is not a readable Parquet table ({error}); {ANEW.format(path)}.") from error
 
 
@@ -109,11 +111,13 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
 
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, lasting: bool = True) -> Iterator[Path]:
     """Give a name beside `path` to write to; it takes the place of `path` at the end, or is removed on an error.
 
     The name is the same each time, so that what a killed process left there is written over. It is held under a lock:
     who writes the same file at the same time waits. An OSError without a file's name (a full disk) gets that of `path`.
+    What is `lasting` is on the disk before it has its name, so that a power cut leaves it whole, or not there: that
+    takes some milliseconds, and those who make many small files that can be told by a digest do without.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -121,6 +125,8 @@ def replacing(path: Path) -> Iterator[Path]:
     with _naming(path, temporary), _held(temporary):
         try:
             yield temporary
+            if lasting:
+                _to_the_disk(temporary)
             os.replace(temporary, path)
         except BaseException:
             temporary.unlink(missing_ok=True)
@@ -161,6 +167,11 @@ def scratch(folder: Path) -> Iterator[Path]:
 def _put_back(old: Path, folder: Path) -> None:
     if old.exists() and not folder.exists():
         old.rename(folder)
+
+
+def _to_the_disk(path: Path) -> None:
+    with path.open("rb") as stream:
+        os.fsync(stream)
 
 
 @contextlib.contextmanager
@@ -228,13 +239,14 @@ def read_shard(tar: Path, ids: Container[str] | None = None, decode_truth: bool 
                     continue
                 if digest([members[name] for name in PICTURES if name in members]) != rows[id]["sha256"]:
                     raise ValueError(f"{tar} is damaged: {id} is not what its manifest says; {ANEW.format(tar)}.")
-                if not _agree(rows[id], json.loads(members["json"])):
+                if not _agree(rows[id], members["json"]):
                     raise ValueError(f"{tar} and its manifest say different things of {id}; {ANEW.format(tar)}.")
                 truth = members.get("truth.webp")
                 if truth is not None and decode_truth:
                     truth = _decode(truth, "L", f"{id}.truth.webp", tar)
                 yield Item(rows[id], _decode(members["rgba.webp"], "RGBA", f"{id}.rgba.webp", tar), truth)
-    except (tarfile.TarError, OSError, KeyError, EOFError, json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (tarfile.TarError, OSError, KeyError, EOFError) as error:
+        commands.pass_on(error, tar)
         raise ValueError(f"{tar} is damaged ({error}); {ANEW.format(tar)}.") from error
     if seen != list(rows):
         missing = next((id for id in rows if id not in seen), "its order")
@@ -250,13 +262,21 @@ def _groups(archive: tarfile.TarFile) -> Iterator[tuple[str, dict[str, bytes]]]:
             yield current, members
             members = {}
         current = id
+        if suffix in members:
+            raise EOFError(f"it holds {member.name} twice")
         members[suffix] = content_of(archive, member)
     if current is not None:
         yield current, members
 
 
-def _agree(row: dict[str, object], told: dict[str, object]) -> bool:
-    """Whether a manifest's row is what the tar says of the item."""
+def _agree(row: dict[str, object], content: bytes) -> bool:
+    """Whether a manifest's row is what the tar says of the item in its JSON."""
+    try:
+        told = json.loads(content)
+    except (ValueError, RecursionError):
+        return False
+    if not isinstance(told, dict):
+        return False
     known = {name: _plain(value) for name, value in row.items() if name != "seconds"}
     return told.keys() <= known.keys() and all(value == told.get(name) for name, value in known.items())
 
@@ -374,7 +394,7 @@ def _keep_or_clear(folder: Path, state: dict, digest: str) -> None:
     record = folder / "state.json"
     try:
         known = json.loads(record.read_text(encoding="utf-8"))["sha256"]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
         known = None
     if known != digest:
         _clear(folder)
@@ -390,10 +410,10 @@ def _store(folder: Path, id: str, item: Item) -> dict:
     for suffix, array in zip(PICTURES, (item.rgba, item.truth), strict=True):
         if array is not None:
             contents.append(array if isinstance(array, bytes) else encode(array))
-            with replacing(folder / f"{id}.{suffix}") as temporary:
+            with replacing(folder / f"{id}.{suffix}", lasting=False) as temporary:
                 temporary.write_bytes(contents[-1])
     row = {key: _plain(value) for key, value in item.row.items()} | {"sha256": digest(contents)}
-    with replacing(folder / f"{id}.row") as temporary:
+    with replacing(folder / f"{id}.row", lasting=False) as temporary:
         temporary.write_text(json.dumps(row), encoding="utf-8")
     return row
 

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset, Sampler
 
-from ldportrait import augment, images, pictures
+from ldportrait import augment, commands, images, pictures
 from ldportrait.shards import content_of
 
 MEGABYTE = 10**6
@@ -176,6 +176,7 @@ def read(shard: Shard) -> Iterator[tuple[str, bytes]]:
                     raise EOFError(f"{id} is not what the metadata says")
                 yield id, content
     except (tarfile.TarError, OSError, EOFError) as error:
+        commands.pass_on(error, shard.tar)
         raise ValueError(f"{shard.tar} is damaged ({error}); assemble the data set again.") from error
     if wanted:
         raise ValueError(f"{shard.tar} lacks {min(wanted)}, which the data set's metadata lists.")
