@@ -436,7 +436,6 @@ def _train_section(config: Mapping, model: str) -> dict:
     return config["train"] | config["train"]["models"].get(model, {})
 
 
-
 def steps(config: Mapping) -> int:
     """Count the steps of all trainings together."""
     return sum(_train_section(config, training.model)["steps"] for training in trainings(config))
