@@ -429,7 +429,10 @@ def test_ways_of_matting_stand_beside_published_ones(tmp_path, of_video):
     ]
     assert not made.rules  # one protocol and region
     assert made.rows[1][5].startswith("10.00 ± ")
-    for words in ("interval over 50 clips, of each the mean over its frames", "mask: the segmentation's mask itself"):
+    for words in (
+        "interval over 50 clips, of each the mean over its frames",
+        "mask: the mask of the segmentation, as it is",
+    ):
         assert words in made.note
     assert "seed" not in made.note
     assert "truth: ours with trimaps of the true alpha" in made.note

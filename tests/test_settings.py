@@ -12,7 +12,7 @@ import pytest
 import yaml
 from conftest import ROOT, SCRIPTS
 
-from ldportrait import augment, benchmarks, datasets, recipes, scores, settings
+from ldportrait import augment, benchmarks, columns, datasets, recipes, scores, settings
 from ldportrait.layerdiffuse import files
 from ldportrait.models import NETWORKS
 
@@ -394,7 +394,7 @@ def test_defaults_are_those_of_the_command(section):
 
 
 def test_the_networks_that_need_a_trimap_are_those_of_the_registry():
-    assert set(settings.TRIMAP_BASED) == {name for name, network in NETWORKS.items() if network.needs_trimap}
+    assert set(columns.TRIMAP_BASED) == {name for name, network in NETWORKS.items() if network.needs_trimap}
 
 
 def test_clips_are_matted_by_the_first_network_that_needs_a_trimap():

@@ -19,7 +19,7 @@ from conftest import SCRIPTS
 from inputs import COMMANDS
 
 import train_matting
-from ldportrait import commands, datasets, images, merging, shards, training
+from ldportrait import checkpoints, commands, datasets, images, merging, shards, training_data
 
 SHARD = "shard-0000000.tar"
 FAILING = "/proc/self/mem"  # a plain file that opens, and whose first byte gives EIO, as a disk that drops out does
@@ -48,10 +48,10 @@ def fail(path: Path) -> Path:
 READERS = {
     "shard": lambda root, tar: list(shards.read_shard(tar)),
     "data set": lambda root, tar: list(datasets.read(root / "set", "train")),
-    "training": lambda root, tar: [list(training.read(part)) for part in parts(root)],
+    "training": lambda root, tar: [list(training_data.read(part)) for part in parts(root)],
     "merging": lambda root, tar: merging._copy_without(tar, root / "new.tar", []),
     "picture": lambda root, tar: images.read_rgba(tar),
-    "checkpoint": lambda root, tar: training.read_checkpoint(tar, ""),
+    "checkpoint": lambda root, tar: checkpoints.read_checkpoint(tar, ""),
 }
 
 

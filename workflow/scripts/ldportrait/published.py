@@ -13,7 +13,8 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from ldportrait import benchmarks, models, scores, tables, tables_video
+from ldportrait import benchmarks, scores, tables, tables_video
+from ldportrait.columns import TRIMAP_BASED
 
 # What the columns print, and the factor from the value of the definition (sums in thousands, means as they are).
 COLUMNS = {
@@ -301,7 +302,7 @@ def _our_row(names: Mapping[str, object], group: pd.DataFrame, benchmark: str, p
 def _of_pictures(names: Mapping[str, object]) -> tuple[str, str]:
     """What a network's row is called, and what the network was given."""
     share = "" if names["fraction"] == 100 else f", {names['fraction']} %"
-    given = "trimap" if models.get(names["model"]).needs_trimap else "nothing"
+    given = "trimap" if names["model"] in TRIMAP_BASED else "nothing"
     return f"{names['model']}, {names['variant']}{share}", given
 
 

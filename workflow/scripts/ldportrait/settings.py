@@ -17,6 +17,7 @@ from pathlib import Path
 import jsonschema
 import yaml
 
+from ldportrait.columns import TRIMAP_BASED
 from ldportrait.layerdiffuse import files
 
 VARIANTS = ("raw", "refined", "keyed", "truth")
@@ -443,7 +444,6 @@ def steps(config: Mapping) -> int:
 
 # Video
 
-TRIMAP_BASED = ("small-trimap", "vitmatte-s", "vitmatte-b")  # of ldportrait.models, whose import is heavy
 PARTLY_TRUE = ("crgnn",)  # benchmarks without a true alpha of every frame, of which no trimaps can be made
 VIDEO_ORDER = ("frames", "frames-smoothed", "mask", "unsmoothed", "ours", "truth")
 # How each way to matte a clip calls matte_video; that of `mask` are the masks of segment_video.
