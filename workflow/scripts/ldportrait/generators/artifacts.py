@@ -392,8 +392,9 @@ def ground_glow(colour: np.ndarray, alpha: np.ndarray, generator: np.random.Gene
     height = alpha.shape[0]
     start = generator.uniform(0.5, 0.72)
     rise = np.clip((np.linspace(0, 1, height, dtype=np.float32) - start) / (1 - start), 0, 1)[:, None]
+    rise = np.power(rise, 1.3, dtype=np.float64).astype(np.float32)
     mottled = np.clip(1 + 0.25 * _noise(alpha.shape, 150 * unit(alpha.shape), generator), 0.4, 1.6)
-    veil = np.clip(generator.uniform(90, 200) * np.power(rise, 1.3, dtype=np.float64) * mottled, 0, 235)
+    veil = np.clip(generator.uniform(90, 200) * rise * mottled, 0, 235)
     return _lay_under(colour, alpha, _haze(generator), veil)
 
 
