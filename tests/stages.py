@@ -172,10 +172,12 @@ def call(script: str, *arguments: object) -> subprocess.CompletedProcess:
     words = [script, *map(str, arguments)]
     main = importlib.import_module(Path(script).stem).main
     out, err = io.StringIO(), io.StringIO()
+    optimized = cv2.useOptimized()
     with mock.patch.object(sys, "argv", words), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
             commands.run(main)
             status = 0
         except SystemExit as leaving:
             status = leaving.code or 0
+    cv2.setUseOptimized(optimized)  # some commands go without, and the tests that follow do not expect it
     return subprocess.CompletedProcess(words, status, out.getvalue(), err.getvalue())

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from tqdm import tqdm
 
-from ldportrait import commands, devices, generators, shards
+from ldportrait import commands, devices, generators, images, shards
 from ldportrait.prompts import COLUMNS
 from ldportrait.shards import Item
 
@@ -57,6 +57,7 @@ def main(
     rows = table.to_dict("records")
     if backend == "layerdiffuse":
         devices.take(gpus)
+    images.compute_alike()
     module = generators.get(backend)
     state = {"stage": "generate", "backend": backend, "version": module.VERSION, "rows": rows}
     settings = {"bank": bank, "pictures": pictures}

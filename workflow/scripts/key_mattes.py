@@ -10,7 +10,7 @@ import numpy as np
 import typer
 from tqdm import tqdm
 
-from ldportrait import chroma, commands, shards
+from ldportrait import chroma, commands, images, shards
 
 STAGE, KEY = chroma.Stage(), chroma.KeyParams()
 STREAM = 0x6B6579  # keeps the wall's random numbers apart from what else an item's seed is used for
@@ -79,6 +79,7 @@ def main(
     Each portrait's refined colour is laid over an unevenly lit green wall with spill and noise, by its exact alpha
     where that is known and else by the refined one, and keyed. OUTPUT.tar has the keyed alpha and the despilled colour.
     """
+    images.compute_alike()
     stage = chroma.Stage(unevenness, spill, noise)
     params = chroma.KeyParams(keyer, clip_black, clip_white, core, despill)
     rows, others = shards.read_manifest(generated), shards.read_manifest(refined)

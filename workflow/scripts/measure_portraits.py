@@ -8,7 +8,7 @@ import pandas as pd
 import typer
 from tqdm import tqdm
 
-from ldportrait import commands, screening, shards
+from ldportrait import commands, images, screening, shards
 
 KEPT = ("id", "split", "persona", "width", "height")  # columns of the manifest that the table carries on
 
@@ -34,6 +34,7 @@ def main(
 ) -> None:
     """Measure what the screening judges by: areas, borders, bodies, faces, veils, sharpness, perceptual hash."""
     cv2.setNumThreads(1)  # one shard a core
+    images.compute_alike()
     table = measured(raw, refined)
     shards.write_table(table, output)
     typer.echo(f"{output}: {len(table)} portraits measured")

@@ -105,6 +105,7 @@ def main(
     pictures a folder of pictures under the same names.
     """
     chosen = locals()
+    images.compute_alike()
     params = RefineParams(**{field.name: chosen[field.name] for field in dataclasses.fields(RefineParams)})
     if source.is_dir():
         count = refine_folder(source, output, params, clean)

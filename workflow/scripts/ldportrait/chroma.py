@@ -5,6 +5,7 @@ walls instead of one give the exact matte but for noise (`triangulate`), and so 
 Colours are (H, W, 3) float32 sRGB in [0, 1] inside, uint8 in `shoot` and `key`.
 """
 
+import functools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
@@ -60,7 +61,7 @@ def spilled(rgb: np.ndarray, alpha: np.ndarray, screen: np.ndarray, amount: floa
     `rgb` and `screen` are (H, W, 3), `alpha` (H, W), all in [0, 1].
     """
     depth = cv2.distanceTransform((alpha > 0.5).astype(np.uint8), cv2.DIST_L2, 5)
-    falloff = np.exp(-depth / (SPILL_REACH * max(alpha.shape)))
+    falloff = images.exp(-depth / (SPILL_REACH * max(alpha.shape)))
     return np.clip(rgb + amount * falloff[..., None] * screen, 0, 1)
 
 
@@ -112,11 +113,16 @@ def _fitted(pixels: np.ndarray, green: np.ndarray, shape: tuple[int, int]) -> np
     sure = excess > 0.75 * np.percentile(excess[green], 90)
     for _ in range(3):  # the surface found tells wall from what only is green-ish better than one threshold does
         factors, *_ = np.linalg.lstsq(sampled[sure], pixels[sure], rcond=None)
-        again = green & (excess > 0.85 * _excess(sampled @ factors))
+        again = green & (excess > 0.85 * _excess(_of_terms(sampled, factors)))
         if np.array_equal(again, sure) or again.mean() < GREEN_SHARE:
             break
         sure = again
-    return np.clip(terms @ factors, 0, 1)
+    return np.clip(_of_terms(terms, factors), 0, 1)
+
+
+def _of_terms(terms: np.ndarray, factors: np.ndarray) -> np.ndarray:
+    """The sum of terms (..., n) times their factors (n, m): terms @ factors, added in order on every processor."""
+    return functools.reduce(np.add, (terms[..., i, None] * factor for i, factor in enumerate(factors)))
 
 
 def _surface(height: int, width: int) -> np.ndarray:
@@ -156,7 +162,7 @@ def cbcr_distance(rgb: np.ndarray, screen: np.ndarray) -> np.ndarray:
 
 def _cbcr(rgb: np.ndarray) -> np.ndarray:
     """Cb and Cr of ITU-R BT.601 about 0."""
-    return rgb @ np.float32([[-0.168736, 0.5], [-0.331264, -0.418688], [0.5, -0.081312]])
+    return _of_terms(rgb, np.float32([[-0.168736, 0.5], [-0.331264, -0.418688], [0.5, -0.081312]]))
 
 
 KEYERS: Mapping[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
@@ -223,7 +229,7 @@ def despill_edge(rgb: np.ndarray, alpha: np.ndarray, limit: str = "average") -> 
     """
     depth = cv2.distanceTransform((alpha >= 1).astype(np.uint8), cv2.DIST_L2, 5)
     depth = np.minimum(depth, max(alpha.shape))  # without any soft pixel it has no bound
-    amount = np.exp(-depth / (DESPILL_REACH * max(alpha.shape)))[..., None]
+    amount = images.exp(-depth / (DESPILL_REACH * max(alpha.shape)))[..., None]
     return rgb + amount * (despill(rgb, limit) - rgb)
 
 

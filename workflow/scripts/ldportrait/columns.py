@@ -1,4 +1,4 @@
-"""What several stages name alike: columns of prompts and manifests, and networks. Nothing is imported: any may use it."""
+"""Names that several stages share: columns of prompts and manifests, and networks. It imports nothing: any may use it."""
 
 ATTRIBUTES = (
     *("age", "gender", "ancestry", "hair_style", "hair_length", "hair_colour", "facial_hair", "garment"),

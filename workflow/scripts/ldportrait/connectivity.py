@@ -31,7 +31,7 @@ import cv2
 import numpy as np
 
 from ldportrait.colour import clean_foreground
-from ldportrait.images import FULL_SCALE, check_alpha
+from ldportrait.images import FULL_SCALE, check_alpha, exp
 from ldportrait.regions import Regions, connected_level, joined, largest
 
 __all__ = ["RefineParams", "RefineResult", "clean_foreground", "refine", "refine_picture"]
@@ -306,7 +306,7 @@ def rim_haze(
     (local,) = continued([smooth], ring)
     local = cv2.resize(local, alpha.shape[::-1], interpolation=cv2.INTER_LINEAR)
     mean = cv2.mean(smooth, ring.view(np.uint8))[0] - cv2.mean(smooth, beyond.view(np.uint8))[0]
-    haze = RIM_GAIN * np.clip(RIM_LOCAL * local, 0, max(mean, 0)) * np.exp(-RIM_FALL * away)
+    haze = RIM_GAIN * np.clip(RIM_LOCAL * local, 0, max(mean, 0)) * exp(-RIM_FALL * away)
     bare = hard & (away > RIM[0])
     return np.where(bare & (alpha <= params.floor * full), alpha, np.where(hard & ~bare, haze, 0)), ring
 

@@ -183,6 +183,29 @@ def composite(rgba: np.ndarray, background: np.ndarray) -> np.ndarray:
     return np.rint(mixed).astype(np.uint8)
 
 
+def compute_alike() -> None:
+    """Make OpenCV compute alike on every x86-64 processor, by its basic instructions alone, in this process.
+
+    It has kernels for newer ones, which round otherwise. numpy's sums and products are alike everywhere, but not its
+    matrix products (`luminance`) and powers (`exp`).
+    """
+    cv2.setUseOptimized(False)
+
+
+def luminance(colour: np.ndarray) -> np.ndarray:
+    """The luma (H, W) of ITU-R BT.601 of an sRGB colour (H, W, 3), 0.299 R + 0.587 G + 0.114 B, added in this order.
+
+    A matrix product would be rounded by each processor's own kernel in its own way.
+    """
+    red, green, blue = np.moveaxis(colour, -1, 0)
+    return np.float32(0.299) * red + np.float32(0.587) * green + np.float32(0.114) * blue
+
+
+def exp(exponent: np.ndarray) -> np.ndarray:
+    """e ** exponent, float32, taken in double precision: in single precision processors differ in the last bit."""
+    return np.exp(exponent, dtype=np.float64).astype(np.float32)
+
+
 def unpremultiply(premultiplied: np.ndarray, alpha: np.ndarray, trust: float = 0.06) -> np.ndarray:
     """Straight colour `(H, W, 3)` from premultiplied colour and alpha `(H, W)`, also where alpha is small or 0.
 

@@ -14,6 +14,8 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
+from ldportrait import images
+
 REFERENCE = 1024  # pixels: the side of the picture that all lengths and areas are given for
 INTERIOR = 25  # pixels inside the silhouette
 FADE = 6.0  # levels of alpha below which a veil takes on the colour that is there
@@ -116,16 +118,12 @@ def _noise(shape: tuple[int, ...], scale: float, generator: np.random.Generator)
     return (field - field.mean()) / max(float(field.std()), 1e-6)
 
 
-def _luminance(colour: np.ndarray) -> np.ndarray:
-    return colour @ np.array([0.299, 0.587, 0.114], np.float32)
-
-
 def _detail(colour: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Local contrast (H, W), brighter than the surroundings or darker, and how rich in it the surroundings are.
 
     Both in deviations of the contrast, which is limited to 4: renders and photographs have a few extreme edges.
     """
-    grey = _luminance(colour)
+    grey = images.luminance(colour)
     k = unit(grey.shape)
     high = grey - cv2.GaussianBlur(grey, (0, 0), max(0.8, 4 * k))
     high = np.clip(high / max(float(high.std()), 1e-6), -4, 4)
@@ -210,7 +208,7 @@ def speckle(colour: np.ndarray, alpha: np.ndarray, generator: np.random.Generato
     )
     rank = _ranks(score[body])
     chosen = np.clip((rank - (1 - share)) / share, 0, 0.9999)
-    lowered = np.where(rank > 1 - share, np.ceil(-2.2 * np.log1p(-chosen)), 0)
+    lowered = np.where(rank > 1 - share, np.ceil(-2.2 * np.log1p(-chosen, dtype=np.float64)), 0)
     alpha = alpha.copy()
     alpha[body] = np.maximum(alpha[body] - np.clip(lowered, 0, 12), np.minimum(alpha[body], 243))
     return colour, alpha
@@ -236,7 +234,7 @@ def spots(colour: np.ndarray, alpha: np.ndarray, generator: np.random.Generator,
     if candidates.size == 0:
         return colour, alpha
     # Every starting point is one pixel; half of them run on for a few pixels along the darker neighbour.
-    weight = np.exp(1.5 * np.minimum(score.ravel()[candidates], 3.5))
+    weight = images.exp(1.5 * np.minimum(score.ravel()[candidates], 3.5))
     starts = generator.choice(candidates, min(count, candidates.size), replace=False, p=weight / weight.sum())
     alpha = alpha.copy()
     lengths = np.minimum(1 + generator.exponential(3.0 * k, starts.size).astype(int), 50)
@@ -299,7 +297,7 @@ def halo(colour: np.ndarray, alpha: np.ndarray, generator: np.random.Generator, 
     uneven = np.clip(1 + 0.35 * _noise(alpha.shape, 130 * k, generator), 0.2, 1.8)
     reach = (2.0 + generator.uniform(10, 23) * along) * k * uneven
     strength = severity * (generator.uniform(10, 22) * along + 3.0) * uneven
-    veil = np.clip(strength * np.exp(-1.6 * (distance / reach) ** 1.4), 0, 90)
+    veil = np.clip(strength * images.exp(-1.6 * np.power(distance / reach, 1.4, dtype=np.float64)), 0, 90)
     veil = np.where(veil < 0.5, 0, veil)
     return _lay_under(colour, alpha, 0.4 * colour + 0.6 * _haze(generator), veil)
 
@@ -308,7 +306,7 @@ def dust(colour: np.ndarray, alpha: np.ndarray, generator: np.random.Generator, 
     """Scatter crumbs of 1 to 200 pixels, most of them near the hair and above it, some far away."""
     k = unit(alpha.shape)
     distance = _outside_distance(alpha)
-    near = np.exp(-distance / (26 * k)) * (0.02 + np.clip(cv2.GaussianBlur(_softness(alpha), (0, 0), 30 * k), 0, 1))
+    near = images.exp(-distance / (26 * k)) * (0.02 + np.clip(cv2.GaussianBlur(_softness(alpha), (0, 0), 30 * k), 0, 1))
     weight = np.where(distance > 2.5 * k, near + 2e-5, 0).ravel().astype(np.float64)
     if not weight.any():
         return colour, alpha
@@ -394,8 +392,9 @@ def ground_glow(colour: np.ndarray, alpha: np.ndarray, generator: np.random.Gene
     height = alpha.shape[0]
     start = generator.uniform(0.5, 0.72)
     rise = np.clip((np.linspace(0, 1, height, dtype=np.float32) - start) / (1 - start), 0, 1)[:, None]
+    rise = np.power(rise, 1.3, dtype=np.float64).astype(np.float32)
     mottled = np.clip(1 + 0.25 * _noise(alpha.shape, 150 * unit(alpha.shape), generator), 0.4, 1.6)
-    veil = np.clip(generator.uniform(90, 200) * rise**1.3 * mottled, 0, 235)
+    veil = np.clip(generator.uniform(90, 200) * rise * mottled, 0, 235)
     return _lay_under(colour, alpha, _haze(generator), veil)
 
 

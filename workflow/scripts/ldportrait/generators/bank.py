@@ -16,7 +16,7 @@ from ldportrait.columns import ATTRIBUTES, SPLITS
 from ldportrait.generators import artifacts
 from ldportrait.shards import Item
 
-VERSION = "1"  # raise it when pictures change, those of artifacts.py among them: shards are made anew
+VERSION = "2"  # raise it when pictures change, those of artifacts.py among them: shards are made anew
 
 WEIGHTS = {  # how much a mismatch counts; ages count by their distance, in years over AGES
     "gender": 8.0,
@@ -280,9 +280,9 @@ def grade(rgba: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     """Change exposure (up to a third of a stop), white balance, saturation and contrast; alpha stays."""
     gain = 2 ** generator.uniform(-0.33, 0.33) * generator.uniform(0.94, 1.06, 3)
     saturation, contrast = generator.uniform(0.85, 1.15, 2)
-    colour = (rgba[..., :3].astype(np.float32) / 255) ** 2.2 * gain.astype(np.float32)
-    colour = colour ** (1 / 2.2)
-    grey = (colour @ np.array([0.299, 0.587, 0.114], np.float32))[..., None]
+    # Light is as colour ** 2.2, and so gain times the light is gain ** (1 / 2.2) times the colour.
+    colour = rgba[..., :3].astype(np.float32) / 255 * (gain ** (1 / 2.2)).astype(np.float32)
+    grey = images.luminance(colour)[..., None]
     colour = grey + saturation * (colour - grey)
     colour = 0.45 + contrast * (colour - 0.45)
     return np.dstack([np.rint(np.clip(colour * 255, 0, 255)).astype(np.uint8), rgba[..., 3]])
