@@ -1,4 +1,4 @@
-"""Names that several stages share: columns of prompts and manifests, and networks. It imports nothing: any may use it."""
+"""Names that stages share: columns of prompts and manifests, networks. It imports nothing, so that any may use it."""
 
 ATTRIBUTES = (
     *("age", "gender", "ancestry", "hair_style", "hair_length", "hair_colour", "facial_hair", "garment"),
