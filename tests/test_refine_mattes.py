@@ -1,3 +1,6 @@
+from collections.abc import Iterator
+
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -7,6 +10,14 @@ from test_scripts import assert_refused, run
 import refine_mattes
 from ldportrait import images, shards
 from ldportrait.connectivity import RefineParams, clean_foreground, refine
+
+
+@pytest.fixture(autouse=True)
+def alike() -> Iterator[None]:
+    """What is expected is computed as the command computes."""
+    images.compute_alike()
+    yield
+    cv2.setUseOptimized(True)
 
 
 def picture(index: int) -> np.ndarray:
