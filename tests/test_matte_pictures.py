@@ -62,18 +62,20 @@ def expected_alpha(place: Path, picture: np.ndarray) -> np.ndarray:
 
 
 def test_a_folder_is_matted_and_what_is_broken_is_named(place, tmp_path):
-    """As a command of its own: two equal stems, a subfolder, and two files that are no pictures."""
+    """As a command of its own: two equal stems, a subfolder, two files that are no pictures, a link to nothing."""
     shutil.copytree(place / "in", tmp_path / "in")
     (tmp_path / "in" / "broken.jpg").write_bytes(b"\xff\xd8\xff nothing")
     (tmp_path / "in" / "sub" / "empty.heic").write_bytes(b"")
+    (tmp_path / "in" / "gone.png").symlink_to(tmp_path / "nothing.png")
     command = [sys.executable, SCRIPTS / "matte_pictures.py", tmp_path / "in", tmp_path / "out"]
     command += ["--model", place / "small-free", "--threads", "1"]
     result = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
     assert result.returncode == 2
-    broken, empty = result.stderr.splitlines()
+    broken, gone, empty = result.stderr.splitlines()
     assert "in/broken.jpg is not a readable picture" in broken
     assert "in/sub/empty.heic is not a readable picture" in empty
-    assert "3 of 5 pictures" in result.stdout
+    assert gone == f"There is no picture at {tmp_path}/in/gone.png."
+    assert "3 of 6 pictures" in result.stdout
     assert files(tmp_path / "out") == ["a.jpg.png", "a.png.png", "sub/b.png"]
     for name, source in (("a.png.png", "a.png"), ("a.jpg.png", "a.jpg"), ("sub/b.png", "sub/b.webp")):
         picture = read(tmp_path / "in" / source)

@@ -191,7 +191,9 @@ def find(source: Path, folder: Path) -> list[Path]:
     found = [
         path
         for path in sorted(source.rglob("*"))
-        if path.suffix.lower() in PICTURES | VIDEOS and path.is_file() and not path.name.startswith(".")
+        if path.suffix.lower() in PICTURES | VIDEOS
+        and not path.name.startswith(".")
+        and (path.is_file() or not path.exists())  # a link that leads nowhere is named when it is opened
     ]
     if folder.resolve() != source.resolve():
         found = [path for path in found if folder.resolve() not in path.resolve().parents]
