@@ -10,7 +10,7 @@ from test_scripts import assert_refused
 
 import plot_video
 import tabulate_video
-from ldportrait import figures_video, scores, shards, tables_video
+from ldportrait import figures_video, pictures, scores, shards, tables_video
 from ldportrait.figures_video import Shot
 
 CLIPS = 6
@@ -174,16 +174,16 @@ def test_dtssd_over_time_is_the_mean_over_clips():
 
 def test_a_preview_frame_shows_what_the_matte_keeps():
     found = figures_video.preview_frame(shot(value=255), 40)
-    assert found.shape == (figures_video.LINE + 30, 3 * 40 + 2 * 4, 3)
-    picture, frames, ours = (found[figures_video.LINE + 5, place] for place in (5, 49, 93))
+    assert found.shape == (pictures.HEAD + 30, 3 * 40 + 2 * 4, 3)
+    picture, frames, ours = (found[pictures.HEAD + 5, place] for place in (5, 49, 93))
     assert picture.tolist() == ours.tolist() == [50, 50, 50]
     assert frames.tolist() == [38, 168, 82]
-    assert found[: figures_video.LINE].min() < 100  # names
+    assert found[: pictures.HEAD].min() < 100  # names
 
 
 def test_a_preview_loops(tmp_path):
-    pictures = [np.full((8, 8, 3), value, np.uint8) for value in (0, 100, 200)]
-    figures_video.write_preview(pictures, tmp_path / "p.webp", 10)
+    frames = [np.full((8, 8, 3), value, np.uint8) for value in (0, 100, 200)]
+    figures_video.write_preview(frames, tmp_path / "p.webp", 10)
     with Image.open(tmp_path / "p.webp") as found:
         assert (found.n_frames, found.info["loop"]) == (3, 0)
         values = []

@@ -11,6 +11,7 @@ from ldportrait import commands, images, pictures, shards
 from ldportrait.connectivity import refine_picture
 
 SUFFIXES = {".jpg", ".png", ".webp"}
+HEADINGS = ("alpha: as it is, below it refined", "near 0, amplified", "near 1, amplified", "over green")
 
 
 def panels(rgba: np.ndarray, side: int) -> list[np.ndarray]:
@@ -35,9 +36,10 @@ def main(
         refined, _ = refine_picture(rgba)
         cells += panels(rgba, side) + panels(refined, side)
         changed.append(np.mean(np.abs(refined[..., 3].astype(np.int32) - rgba[..., 3])) / 255)
+    sheet = pictures.headed(pictures.grid(cells, columns=4, gap=2), HEADINGS, gap=2)
     with shards.replacing(output) as part:
         format = Image.registered_extensions()[output.suffix.lower()]
-        Image.fromarray(pictures.grid(cells, columns=4, gap=2)).save(part, format, quality=88)
+        Image.fromarray(sheet).save(part, format, quality=88)
     for path, change in zip(inputs, changed, strict=True):
         typer.echo(f"{path}: alpha changed by {100 * change:.2f} % on average")
 

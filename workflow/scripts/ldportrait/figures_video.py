@@ -1,16 +1,14 @@
 """Figures of video matting: frames side by side, dtSSD over time, and a preview that moves, styled as in `figures`."""
 
-import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 from ldportrait import images, pictures, scores, shards
 from ldportrait.figures import GREY, INK, TEXT, each_panel, matrix, message, panel_grid, styled
@@ -32,7 +30,6 @@ STYLES = {
 BANDS = ("frames", "ours")  # of the others, bands would hide each other
 TOO_MUCH, TOO_LITTLE = (213, 94, 0), (0, 114, 178)  # alpha above the true one and below it, where the error is full
 ERROR_GAIN = 3
-LINE = 22  # pixels of the preview's line of text
 
 
 @dataclass(frozen=True)
@@ -120,20 +117,11 @@ def _over_time(axes: Axes, rows: pd.DataFrame, method: str) -> None:
 
 
 def preview_frame(shot: Shot, side: int) -> np.ndarray:
-    """The picture and each method's cut-out before green beside each other, under their names: (LINE + h, w, 3)."""
+    """The picture and each method's cut-out before green beside each other, under their names."""
     green = np.uint8(pictures.GREEN)
     cells = [shot.image, *(images.composite(np.dstack([shot.image, alpha]), green) for alpha in shot.mattes.values())]
     row = pictures.grid([pictures.fit(cell, side) for cell in cells], len(cells), 4)
-    head = Image.new("RGB", (row.shape[1], LINE), "white")
-    draw = ImageDraw.Draw(head)
-    for place, name in enumerate(["picture", *shot.mattes]):
-        draw.text((place * (row.shape[1] + 4) // len(cells) + 2, 3), name, INK, _font())
-    return np.vstack([np.array(head), row])
-
-
-@functools.cache
-def _font() -> ImageFont.FreeTypeFont:
-    return ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), 13)
+    return pictures.headed(row, ["picture", *shot.mattes], 4)
 
 
 def write_preview(frames: Sequence[np.ndarray], path: Path, rate: float) -> None:

@@ -1,16 +1,18 @@
 """Pictures for people to look at: chosen from shards, made small, and their mattes made visible."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pandas as pd
+from PIL import Image, ImageDraw, ImageFont
 
 from ldportrait import shards
 
 GAIN = 12  # how much an error near 0 or near 1 is amplified to be seen
 GREEN = (38, 168, 82)
+HEAD = 22  # pixels of a line of text
 # Calm grounds, light and dark, on which every hair colour shows somewhere.
 GROUNDS = [(232, 226, 214), (44, 62, 80), (196, 84, 62), (120, 160, 180), (236, 190, 96), (70, 98, 84), (206, 200, 220)]
 
@@ -107,6 +109,15 @@ def grid(cells: list[np.ndarray], columns: int, gap: int = 0, ground: int = 255)
         top, left = index // columns * (height + gap), index % columns * (width + gap)
         sheet[top : top + height, left : left + width] = cell
     return sheet
+
+
+def headed(sheet: np.ndarray, names: Sequence[str], gap: int = 0) -> np.ndarray:
+    """Write a name above each column of what `grid` made with that gap: (HEAD + H, W, 3)."""
+    head = Image.new("RGB", (sheet.shape[1], HEAD), "white")
+    draw, font = ImageDraw.Draw(head), ImageFont.load_default(13)
+    for column, name in enumerate(names):
+        draw.text((column * (sheet.shape[1] + gap) // len(names) + 2, 3), name, "#222222", font)
+    return np.vstack([np.array(head), sheet])
 
 
 def choose_varied(table: pd.DataFrame, count: int, seed: int) -> list[str]:
