@@ -52,7 +52,8 @@ def make(folder: Path, target: str) -> subprocess.Popen:
 
 ON_A_TERMINAL = """
 import fcntl, os, signal, sys, termios
-signal.signal(signal.SIGINT, signal.SIG_DFL)  # what is started in the background ignores it
+for name in (signal.SIGINT, signal.SIGHUP):  # what is started in the background, or by nohup, ignores them
+    signal.signal(name, signal.SIG_DFL)
 os.setsid()
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 os.execvp("bash", ["bash", "-c", sys.argv[1] + "; exit $?"])  # a shell, which waits and is the session's first
