@@ -156,7 +156,7 @@ CHANGES = {
     "an unknown benchmark": (lambda c: c["results"][0].update(benchmark="p4m"), r"1: there is no benchmark 'p4m'"),
     "an unknown protocol": (lambda c: c["results"][1].update(protocol="x"), r"result 2: there is no protocol 'x'"),
     "an unknown region": (lambda c: c["results"][0].update(region="edge"), r"no region 'edge'"),
-    "an unknown hint": (lambda c: c["results"][0].update(given="a hint"), r"result 1: there is no hint 'a hint'"),
+    "an unknown hint": (lambda c: c["results"][0].update(given="x"), r"result 1: there is no value of given 'x'"),
     "no word on the hint": (lambda c: c["results"][1].pop("given"), r"result 2 has no key given"),
     "an unknown paper": (lambda c: c["results"][0].update(paper="li"), r"no paper 'li'"),
     "memory as a source": (lambda c: c["results"][0].update(source="?"), r"no source '\?'"),

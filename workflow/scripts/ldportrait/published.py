@@ -209,7 +209,7 @@ def _rows(entry: object, protocols: Mapping, papers: Mapping, where: str) -> Ite
     _one_of(entry["benchmark"], benchmarks.NAMES, "benchmark", where)
     _one_of(entry["protocol"], tuple(protocols), "protocol", where)
     _one_of(entry["region"], REGIONS, "region", where)
-    _one_of(entry["given"], GIVEN, "hint", where)
+    _one_of(entry["given"], GIVEN, "value of given", where)
     _one_of(entry["paper"], tuple(papers), "paper", where)
     _one_of(entry["source"], tuple(SOURCES), "source", where)
     protocol, metrics, removed = protocols[entry["protocol"]], entry["metrics"], entry.get("removed", 0)
