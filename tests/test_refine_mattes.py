@@ -15,9 +15,10 @@ from ldportrait.connectivity import RefineParams, clean_foreground, refine
 @pytest.fixture(autouse=True)
 def alike() -> Iterator[None]:
     """What is expected is computed as the command computes."""
+    optimized = cv2.useOptimized()
     images.compute_alike()
     yield
-    cv2.setUseOptimized(True)
+    cv2.setUseOptimized(optimized)
 
 
 def picture(index: int) -> np.ndarray:
